@@ -18,6 +18,7 @@ def measure(bench: Bench) -> None:
         highest = closed_load.run(api.url, path, CONNECTIONS, bench.seconds).per_second
         for part in PARTS:
             path = bench.write_payments(int(highest * part * bench.seconds * 1.5) + 1000)
+            before_mb = processes.uss_mb(api.pids[0])
             found = open_load.run(api.url, path, highest * part, bench.seconds)
             if part < 1:
                 figures.add("p50_ms_two_thirds", found.p50_ms)
@@ -25,4 +26,8 @@ def measure(bench: Bench) -> None:
             else:
                 figures.add("overload", found.p99_ms)
                 figures.add("overload_accepted", found.accepted / found.scheduled)
-                print(f"    {found.codes}")
+                figures.add("overload_uss_mb", processes.uss_mb(api.pids[0]) - before_mb)
+                figures.add("overload_recovered_ms", found.recovered_ms)
+                figures.add("overload_client_late_ms", found.late_p99_ms)
+                figures.add("overload_client_cpu", found.client_cpu)
+                print(f"    {highest * part:.0f} a second: {found.codes}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from tael.base.admission import DEFAULT_PLACES
 from tael.base.egress import EgressPolicy
 from tael.base.key_file import KeyFile, KeySource
 from tael.base.key_ring import BadKeys, KeyRing, read_keys
@@ -57,6 +58,7 @@ class HttpLimits:
     max_connections: int = 1_000
     max_head_bytes: int = 64 * 1024
     max_form_bytes: int = 96 * 1024
+    max_concurrent_calls: int = DEFAULT_PLACES  #: merchants' calls that are worked on
     max_per_second_of_address: int = 500  #: requests, before their signature is verified; 0 for no limit
 
 
@@ -262,6 +264,7 @@ def _http_limits(environment: Mapping[str, str]) -> HttpLimits:
         max_connections=whole("TAEL_MAX_CONNECTIONS", defaults.max_connections, 1, 100_000),
         max_head_bytes=whole("TAEL_MAX_HEAD_BYTES", defaults.max_head_bytes, 4_096, 1_048_576),
         max_form_bytes=whole("TAEL_MAX_FORM_BYTES", defaults.max_form_bytes, 4_096, 1_048_576),
+        max_concurrent_calls=whole("TAEL_MAX_CONCURRENT_CALLS", defaults.max_concurrent_calls, 1, 10_000),
         max_per_second_of_address=whole(
             "TAEL_ADDRESS_MAX_PER_SECOND", defaults.max_per_second_of_address, 0, MAX_RATE
         ),

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 from structlog.typing import Processor
 
+from tael.base.admission import DEFAULT_PLACES, Admission
 from tael.base.cipher import Cipher
 from tael.base.clock import Clock, DemoClock, RealClock
 from tael.base.log_context import mark_request
@@ -225,7 +226,10 @@ def _to_wallet(settings: Settings) -> "Transport":
 
 
 def application(
-    services: Services, max_form_bytes: int | None = None, max_per_second_of_address: int = 0
+    services: Services,
+    max_form_bytes: int | None = None,
+    max_per_second_of_address: int = 0,
+    max_concurrent_calls: int = DEFAULT_PLACES,
 ) -> "Application":
     """The application of an API process. `max_per_second_of_address` 0 is no limit."""
     from tael.api import (
@@ -253,6 +257,7 @@ def application(
     permitting = OAuthContext(
         store.users, store.grants, store.sign_in_attempts, payments.wallets.credentials, payments.clock
     )
+    admission = Admission(max_concurrent_calls)
     access = Access(
         payments.wallets.credentials,
         payments.clock,
@@ -261,6 +266,7 @@ def application(
         AddressGuard(max_per_second_of_address, payments.clock),
         services.rate_limiter,
         permitting,
+        admission,
     )
     applying = SignUpContext(
         store.merchants,
@@ -292,6 +298,7 @@ def application(
                 store.unmatched_payments,
                 store.differences,
                 services.rate_limiter.totals,
+                admission,
                 payments.clock,
             ),
             *cashier.routes(CashierContext(payments, links, permitting)),

@@ -200,6 +200,7 @@ def _environment(paths: DemoPaths, database_url: str) -> dict[str, str]:
         "TAEL_MERCHANT_MAX_PER_SECOND": "0",  # a demo is put under load; a merchant can have limits of its own
         "TAEL_MERCHANT_MAX_PER_MINUTE": "0",
         "TAEL_ADDRESS_MAX_PER_SECOND": "0",
+        "TAEL_MAX_CONCURRENT_CALLS": "10000",
     }
 
 

@@ -33,7 +33,7 @@ class AddressGuard:
         """Count a request. Raises RateLimited. A request without an address is not limited."""
         if not self._per_second or not peer:
             return
-        network = network_of(peer) if ":" in peer else peer  # an IPv4 address needs no parsing
+        network = network_of(peer)
         now_s = self._clock.now().timestamp()
         tokens, at_s = self._buckets.get(network, (float(self._per_second), now_s))
         tokens = min(self._per_second, tokens + max(0.0, now_s - at_s) * self._per_second)

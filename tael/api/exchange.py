@@ -15,6 +15,7 @@ from tael.api.authenticate import Credentials
 from tael.api.downloads import Download
 from tael.api.uploads import UploadMemory
 from tael.api.wire import FilePart, Parameters
+from tael.base.admission import Admission
 from tael.base.clock import Clock
 from tael.base.secret import Secret
 from tael.merchants.credential_cache import AppContext, CredentialCache
@@ -67,6 +68,7 @@ class Access:
     address_guard: AddressGuard
     rate_limiter: RateLimiter
     oauth: OAuthContext
+    admission: Admission
     uploads: UploadMemory = field(default_factory=UploadMemory)
 
 

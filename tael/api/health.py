@@ -13,19 +13,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tael.base.admission import Admission
 from tael.base.clock import Clock
 from tael.db.database import Database, StoreUnavailable, budget
 from tael.db.readiness import Readiness
 from tael.incidents.domain.incident import IncidentKind
 from tael.incidents.store.incidents import Incidents
 from tael.merchants.domain.rate_limits import Limit
-from tael.merchants.rate_limit_totals import UNCHECKED, RateLimitTotals
+from tael.merchants.rate_limit_totals import SHED, UNCHECKED, RateLimitTotals
 from tael.merchants.store.accounts import Accounts, CertificateFigure
 from tael.reconciliation.domain.difference import DifferenceKind
 from tael.reconciliation.store.differences import Differences
 from tael.unmatched.store.unmatched import UnmatchedFigure, UnmatchedPayments
 
 READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
+
+IN_PROGRESS: Final = Gauge("tael_calls_in_progress", "merchants' calls that this process works on")
+WAITING: Final = Gauge("tael_calls_waiting", "merchants' calls that wait until this process works on them")
 
 
 class IncidentFigures(Collector):
@@ -106,6 +110,11 @@ class RateLimitFigures(Collector):
             "requests that were admitted without being counted, because the database was unavailable",
             self.totals.get(UNCHECKED, 0),
         )
+        yield CounterMetricFamily(
+            "tael_calls_shed",
+            "merchants' calls that were refused because a process could not work on more",
+            self.totals.get(SHED, 0),
+        )
 
 
 class CertificateFigures(Collector):
@@ -153,6 +162,7 @@ def routes(
     unmatched: UnmatchedPayments,
     differences: Differences,
     rate_limit_totals: RateLimitTotals,
+    admission: Admission,
     clock: Clock,
 ) -> list[BaseRoute]:
     @cache
@@ -161,6 +171,8 @@ def routes(
 
     async def metrics(_: Request) -> Response:
         READY.set(0 if await readiness().reason() else 1)
+        IN_PROGRESS.set(admission.in_progress)
+        WAITING.set(admission.waiting)
         now = clock.now()
         # If they cannot be counted now, the last figures are reported.
         with suppress(StoreUnavailable), budget(database.limits.probe_s):

@@ -17,7 +17,7 @@ from tael.api.downloads import Download, download_response
 from tael.api.exchange import Access, Endpoint, Exchange, Redirect, Step
 from tael.api.request_body import BodyTooLarge, peer_of
 from tael.api.wire import answer
-from tael.base.errors import NotAuthentic, OutOfService, RateLimited, TaelError
+from tael.base.errors import NotAuthentic, OutOfService, Overloaded, RateLimited, TaelError
 from tael.base.log_context import Serving
 from tael.base.security_log import log_failed_authentication, log_rate_limited
 from tael.db.database import StoreUnavailable, budget
@@ -37,6 +37,7 @@ REDIRECT_HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-r
 QUERY: Final[tuple[Step, ...]] = (
     steps.limit_address,
     steps.read_body,
+    steps.admit,
     steps.read_call,
     steps.identify,
     steps.verify_call,
@@ -54,6 +55,7 @@ QUERY: Final[tuple[Step, ...]] = (
 CALL: Final[tuple[Step, ...]] = (
     steps.limit_address,
     steps.read_body,
+    steps.admit,
     steps.read_call,
     steps.identify,
     steps.verify_call,
@@ -73,6 +75,7 @@ CALL: Final[tuple[Step, ...]] = (
 APPLICATION: Final[tuple[Step, ...]] = (
     steps.limit_address,
     steps.read_upload,
+    steps.admit,
     steps.identify,
     steps.verify_call,
     steps.check_reading,
@@ -88,6 +91,7 @@ APPLICATION: Final[tuple[Step, ...]] = (
 APPLICATION_QUERY: Final[tuple[Step, ...]] = (
     steps.limit_address,
     steps.read_body,
+    steps.admit,
     steps.read_call,
     steps.identify,
     steps.verify_call,
@@ -103,6 +107,7 @@ APPLICATION_QUERY: Final[tuple[Step, ...]] = (
 APP_QUERY: Final[tuple[Step, ...]] = (
     steps.limit_address,
     steps.read_body,
+    steps.admit,
     steps.read_call,
     steps.identify,
     steps.verify_call,
@@ -140,6 +145,7 @@ TOOL: Final[tuple[Step, ...]] = tuple(step for step in CALL if step is not steps
 BEARER: Final[tuple[Step, ...]] = (
     steps.limit_address,
     steps.read_body,
+    steps.admit,
     steps.read_call,
     steps.authenticate_user,
     steps.limit_user,
@@ -199,6 +205,9 @@ def refusal(error: Exception, exchange: Exchange) -> Response:
             return _too_large(error, exchange.endpoint)
         case RateLimited():
             return _rate_limited(error, exchange)
+        case Overloaded():
+            exchange.access.rate_limiter.totals.count_shed()
+            return _refused(error, exchange)
         case TaelError():
             if isinstance(error, NotAuthentic):
                 log_failed_authentication(

@@ -11,6 +11,7 @@ from tael.api.exchange import Exchange
 from tael.api.request_body import read_body as read_limited_body
 from tael.api.wire import multipart_boundary, read_parameters
 from tael.audit_log.domain.entry import Origin
+from tael.base.security_log import network_of
 from tael.merchants import credential_cache
 from tael.merchants.credential_cache import AppContext
 from tael.merchants.domain.merchant import Merchant, Operation
@@ -37,6 +38,15 @@ def known(value: T | None) -> T:
 async def limit_address(exchange: Exchange) -> None:
     """The sender's address sends no flood. Raises RateLimited."""
     exchange.access.address_guard.check(exchange.peer)
+
+
+async def admit(exchange: Exchange) -> None:
+    """The process has a place for this call, which it keeps up to its response. Raises Overloaded.
+
+    Its sender is an address: an appcode is not verified yet, and another's could be sent to use up its turns.
+    """
+    sender = network_of(exchange.peer)
+    exchange.held.enter_context(await exchange.access.admission.take(sender))
 
 
 # ---- read: no key, no database ---------------------------------------------------------------------------------

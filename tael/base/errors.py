@@ -41,6 +41,10 @@ class OutOfService(TaelError):
     reason = Reason.OUT_OF_SERVICE
 
 
+class Overloaded(OutOfService):
+    """More calls than this process can work on; nothing was done. Send the same request again a little later."""
+
+
 class UnderMaintenance(TaelError):
     """A maintenance window is open; nothing was created. Queries still work; send the same request again afterwards."""
 

@@ -125,7 +125,9 @@ def shown_unknown(appcode: str) -> str:
 
 
 def network_of(peer: str) -> str:
-    """The sampling key of a caller: its IPv4 address or its IPv6 network."""
+    """A caller, for samples and limits: its IPv4 address or its IPv6 network."""
+    if ":" not in peer:
+        return peer[:MAX_TEXT]
     try:
         address = ip_address(peer)
     except ValueError:

@@ -23,6 +23,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from tael.base.admission import without_place
 from tael.base.egress import EgressPolicy
 from tael.base.secret import Secret
 from tael.base.wallet_limits import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
@@ -255,6 +256,16 @@ class Transport:
         if not is_complete:
             return NothingSent("not a valid URL")
         send = partial(self._send, self._session, method, parsed, body, headers, tls, read_body)
+        with without_place():
+            return await self._send_in_slot(send, timeout_s, account, slots)
+
+    async def _send_in_slot(
+        self,
+        send: Callable[[float], Awaitable[Result]],
+        timeout_s: float,
+        account: str,
+        slots: CallSlots | None,
+    ) -> Result:
         if slots is None:
             return await send(timeout_s)
         loop = asyncio.get_running_loop()

@@ -56,7 +56,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 def listener_config(services: Services, limits: HttpLimits, grace_s: int) -> uvicorn.Config:
     """uvicorn's configuration. `docs/decisions/0011` lists the defaults of uvicorn that are kept."""
     return uvicorn.Config(
-        application(services, limits.max_form_bytes, limits.max_per_second_of_address),
+        application(
+            services, limits.max_form_bytes, limits.max_per_second_of_address, limits.max_concurrent_calls
+        ),
         http=protocol_with(limits),
         ws="none",
         lifespan="off",

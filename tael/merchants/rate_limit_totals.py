@@ -18,10 +18,12 @@ from tael.merchants.store.rate_limits import RateLimitRows
 WRITE_INTERVAL_S: Final = 1.0
 #: Requests that were admitted without being counted, because the database was unavailable.
 UNCHECKED: Final = "unchecked"
+#: Calls that were refused because their process had no place for them.
+SHED: Final = "shed"
 
 
 class RateLimitTotals:
-    """Requests that were refused, by limit, and requests that were admitted uncounted."""
+    """Requests that were refused, by limit or in an overload, and requests that were admitted uncounted."""
 
     def __init__(self, rows: RateLimitRows) -> None:
         self._rows = rows
@@ -33,6 +35,9 @@ class RateLimitTotals:
 
     def count_unchecked(self) -> None:
         self._count(UNCHECKED)
+
+    def count_shed(self) -> None:
+        self._count(SHED)
 
     async def read(self) -> Mapping[str, int]:
         """The totals of all processes, with this one's latest. Raises StoreUnavailable."""

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from tael.base import errors
+from tael.base.admission import without_place
 from tael.base.moments import moment_text
 from tael.base.money import Money
 from tael.base.pay_types import PayType, Region
@@ -200,13 +201,15 @@ async def await_initial_response(payment: Payment, context: PaymentContext) -> P
     in_flight = context.in_flight_requests.of(payment.syssn)
     if in_flight is not None:
         try:
-            await asyncio.wait_for(in_flight.wait(), WAIT_S)
+            with without_place():
+                await asyncio.wait_for(in_flight.wait(), WAIT_S)
         except TimeoutError:
             return payment
     while not payment.has_initial_response and loop.time() < until:
         payment = await context.store.payments.by_syssn(payment.mchid, payment.syssn) or payment
         if not payment.has_initial_response:
-            await asyncio.sleep(REREAD_S)
+            with without_place():
+                await asyncio.sleep(REREAD_S)
     return payment
 
 

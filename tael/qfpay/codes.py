@@ -134,8 +134,8 @@ _ROWS: Final = (
     _sent(UNREACHABLE, "the wallet cannot be reached and nothing was sent", _RETRY,
           "the wallet was not reached, so nothing happened there", "外部服务不可用"),
     _sent(OUT_OF_SERVICE, "the service is not available", _RETRY,
-          "the gateway cannot serve now: its database is unavailable, or too many connections are open; with HTTP "
-          "status 429: too many requests",
+          "the gateway cannot serve now: its database is unavailable, or too many connections or calls are open; with "
+          "HTTP status 429: too many requests",
           "内部服务不可用"),
     _never("1113", "no such user", _FINAL, "用户不存在", instead="never: there is no OAuth here"),
     _sent(USER_BLOCKED, "the merchant is disabled", _FINAL, "the operator disabled the merchant or its app",

@@ -203,6 +203,7 @@ def test_the_defaults_of_settings_are_those_of_the_code() -> None:
         "TAEL_MAX_BODY_S": f"{http.max_body_s:g}",
         "TAEL_MAX_IDLE_S": f"{http.max_idle_s:g}",
         "TAEL_MAX_CONNECTIONS": str(http.max_connections),
+        "TAEL_MAX_CONCURRENT_CALLS": str(http.max_concurrent_calls),
         "TAEL_MAX_HEAD_BYTES": str(http.max_head_bytes),
         "TAEL_MAX_FORM_BYTES": str(http.max_form_bytes),
     }

@@ -78,6 +78,7 @@ def settings(demo: Demo, node: str) -> dict[str, str]:
         "TAEL_MERCHANT_MAX_PER_SECOND": "0",
         "TAEL_MERCHANT_MAX_PER_MINUTE": "0",
         "TAEL_ADDRESS_MAX_PER_SECOND": "0",
+        "TAEL_MAX_CONCURRENT_CALLS": "10000",
     }
 
 

@@ -78,14 +78,16 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
 
 
 def test_limits_have_defaults_and_are_read() -> None:
-    assert read_settings(GOOD).http == HttpLimits(10, 20, 75, 1_000, 65_536, 98_304)
-    names = ("HEAD_S", "BODY_S", "IDLE_S", "CONNECTIONS", "HEAD_BYTES", "FORM_BYTES")
-    values = ("0.2", "1", "3600", "1", "4096", "1048576")
+    assert read_settings(GOOD).http == HttpLimits(10, 20, 75, 1_000, 65_536, 98_304, 64)
+    names = ("HEAD_S", "BODY_S", "IDLE_S", "CONNECTIONS", "HEAD_BYTES", "FORM_BYTES", "CONCURRENT_CALLS")
+    values = ("0.2", "1", "3600", "1", "4096", "1048576", "10000")
     given = {f"TAEL_MAX_{name}": value for name, value in zip(names, values, strict=True)}
-    assert read_settings(GOOD | given).http == HttpLimits(0.2, 1, 3_600, 1, 4_096, 1_048_576)
+    assert read_settings(GOOD | given).http == HttpLimits(0.2, 1, 3_600, 1, 4_096, 1_048_576, 10_000)
 
 
-@pytest.mark.parametrize("name", ["HEAD_S", "BODY_S", "IDLE_S", "CONNECTIONS", "HEAD_BYTES", "FORM_BYTES"])
+@pytest.mark.parametrize(
+    "name", ["HEAD_S", "BODY_S", "IDLE_S", "CONNECTIONS", "HEAD_BYTES", "FORM_BYTES", "CONCURRENT_CALLS"]
+)
 @pytest.mark.parametrize("value", ["0", "-1", "x", " 1", "1e3", "nan", "٣", "1" + "0" * 30])
 def test_an_invalid_limit_is_named(name: str, value: str) -> None:
     assert f"TAEL_MAX_{name} must be a " in refusal_of(**{f"TAEL_MAX_{name}": value})

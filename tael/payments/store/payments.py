@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from tael.base.admission import without_place
 from tael.base.errors import AmountRefused
 from tael.db.batch import Batch, KeyedBatches
 from tael.db.database import Database
@@ -133,7 +134,8 @@ class Payments:
         new = NewPayment(payment, limits)
         if limits == NO_LIMITS:
             return _opened(await self._opening(new))
-        return _opened(await self._limited(payment.mchid, new))
+        with without_place():
+            return _opened(await self._limited(payment.mchid, new))
 
     async def record(self, change: Change) -> bool:
         """Commit a decision; False if the version changed meanwhile. Raises StoreUnavailable."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tael.base.admission import Admission
 from tael.base.errors import AmountRefused
 from tael.base.money import Money
 from tael.base.reasons import Reason
@@ -133,6 +134,25 @@ async def test_the_merchants_limit_holds_for_its_requests(store: Store) -> None:
     with pytest.raises(AmountRefused):
         await pay(gateway_over(store), ONLINE, "A")
     assert await count_of(store, "payment") == 0
+
+
+async def test_openings_that_wait_for_their_merchants_turn_have_no_place(
+    store: Store, other_store: Store
+) -> None:
+    limits, admission = VolumeLimits(daily_minor=100), Admission(1)
+
+    async def open_limited() -> bool:
+        with await admission.take("a"):
+            return await store.payments.open(of_1(), limits)
+
+    async with other_store.database.transaction() as connection:
+        await connection.execute(LOCK, [MCHID])
+        slow = [asyncio.create_task(open_limited()) for _ in range(3)]
+        await asyncio.sleep(0)
+        with await admission.take("b"):
+            assert admission.in_progress == 1
+    results = await asyncio.gather(*slow, return_exceptions=True)
+    assert results.count(True) == 1
 
 
 async def test_a_merchant_whose_openings_wait_delays_no_other(store: Store, other_store: Store) -> None:

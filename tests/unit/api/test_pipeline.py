@@ -1,5 +1,6 @@
 """The pipeline of a merchant's request: the order of its steps, and what ends it early."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,7 +15,8 @@ from tael.api import checkout, openids, settlements, trade, trade_bill, users
 from tael.api.address_guard import MAX_ADDRESSES, AddressGuard
 from tael.api.exchange import Access, Endpoint, Exchange, Step
 from tael.api.pipeline import APP_QUERY, BEARER, CALL, CONSENT_LINK, LINK, QUERY, TOOL, serve
-from tael.api.steps import limit_address, read_body, read_call, read_link
+from tael.api.steps import admit, limit_address, read_body, read_call, read_link
+from tael.base.admission import Admission
 from tael.base.cipher import Cipher
 from tael.base.errors import NotAllowed, NotAuthentic, RateLimited
 from tael.base.key_ring import key_ring
@@ -28,6 +30,7 @@ from tael.qfpay.signature import sign_body
 from tests.support.alipay import TestClock
 from tests.support.rate_limits import Ledger, limiter_over
 from tests.support.values import NOW, an_app
+from tests.support.virtual_time import run_in_virtual_time
 
 APP: Final = an_app()
 MAX_BYTES: Final = 100
@@ -37,6 +40,7 @@ NOTHING: Final = cast(Any, None)
 AUTHENTICATED: Final = (
     "limit_address",
     "read_body",
+    "admit",
     "read_call",
     "identify",
     "verify_call",
@@ -63,7 +67,7 @@ def test_the_steps_of_a_query_are_in_their_order() -> None:
 
 def test_the_steps_of_a_query_of_an_app_are_in_their_order() -> None:
     assert names(APP_QUERY) == (
-        *AUTHENTICATED[:8],
+        *AUTHENTICATED[:9],
         *("limit_app", "sign_responses", "check_app", "call_app_handler"),
     )
 
@@ -100,7 +104,7 @@ def test_the_steps_of_a_tool_are_in_their_order() -> None:
 
 def test_the_steps_of_a_call_with_an_access_token_are_in_their_order() -> None:
     assert names(BEARER) == (
-        *("limit_address", "read_body", "read_call", "authenticate_user", "limit_user"),
+        *("limit_address", "read_body", "admit", "read_call", "authenticate_user", "limit_user"),
         "call_user_handler",
     )
 
@@ -131,13 +135,14 @@ def test_every_endpoint_has_one_of_the_lists() -> None:
 # ---- one request -----------------------------------------------------------------------------------------------
 
 
-def access(guard: AddressGuard | None = None) -> Access:
+def access(guard: AddressGuard | None = None, admission: Admission | None = None) -> Access:
     """Over a database that is not entered: no step here reaches it."""
     store = store_over(Database("postgresql://localhost/none"), Cipher(key_ring(bytes(32))), 1)
     credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
     limiter = limiter_over(Ledger(), TestClock(), NO_LIMITS)
     guard = guard or AddressGuard(0, TestClock())
-    return Access(credentials, TestClock(), 1.0, MAX_BYTES, guard, limiter, NOTHING)
+    admission = admission or Admission()
+    return Access(credentials, TestClock(), 1.0, MAX_BYTES, guard, limiter, NOTHING, admission)
 
 
 async def do_nothing(_: AuthenticatedRequest) -> Members:
@@ -150,6 +155,7 @@ async def served(
     is_page: bool = False,
     peer: str = "",
     guard: AddressGuard | None = None,
+    given: Access | None = None,
 ) -> Response:
     async def receive() -> Mapping[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -163,7 +169,8 @@ async def served(
         "client": (peer, 1) if peer else None,
     }
     endpoint = Endpoint("/", ("POST",), "payment", "payment", do_nothing, steps, is_page)
-    return await serve(Request(scope, receive), endpoint, access(guard))  # type: ignore[arg-type]
+    given = given or access(guard)
+    return await serve(Request(scope, receive), endpoint, given)  # type: ignore[arg-type]
 
 
 def members_of(response: Response) -> dict[str, str]:
@@ -304,3 +311,59 @@ def test_addresses_are_forgotten_when_there_are_too_many() -> None:
         guard.check(str(ip_address(0)))
     guard.check(str(ip_address(MAX_ADDRESSES)))
     guard.check(str(ip_address(1)))
+
+
+# ---- overload --------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_has_its_place_up_to_its_response() -> None:
+    given = access(admission=Admission(1))
+
+    async def see(exchange: Exchange) -> Exchange:
+        return replace(exchange, appcode=str(given.admission.in_progress))
+
+    for ending in (respond, failing(NotAllowed()), failing(ValueError("a bug"))):
+        await served(admit, ending, given=given)
+        assert given.admission.in_progress == 0
+    assert members_of(await served(admit, see, respond, given=given))["steps"] == "1"
+
+
+def test_a_call_without_a_place_is_1112_and_never_signed() -> None:
+    async def without_a_place() -> Response:
+        given = access(admission=Admission(1))
+        with await given.admission.take("192.0.2.1"):
+            return await served(read_body, admit, sign, respond, body=b"txamt=1", given=given)
+
+    response = run_in_virtual_time(without_a_place())
+    assert response.status_code == 200
+    assert members_of(response) == {
+        "respcd": "1112",
+        "respmsg": "too many calls at this moment",
+        "resperr": "交易失败，请联系客服(1112)",
+    }
+    assert "X-QF-SIGN" not in response.headers
+
+
+def test_the_addresses_of_one_host_are_one_sender() -> None:
+    """A host that sends from all its addresses waits behind one call of another."""
+    begun: list[str] = []
+
+    def note(host: str) -> Step:
+        async def step(exchange: Exchange) -> Exchange:
+            begun.append(host)
+            return exchange
+
+        return step
+
+    async def calls() -> None:
+        given = access(admission=Admission(1))
+        with await given.admission.take("other"):
+            waiting = [
+                asyncio.create_task(served(admit, note(peer[:9]), respond, peer=peer, given=given))
+                for peer in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1")
+            ]
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+
+    run_in_virtual_time(calls())
+    assert begun == ["2001:db8:", "192.0.2.1", "2001:db8:", "2001:db8:"]

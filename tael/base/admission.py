@@ -1,0 +1,191 @@
+"""Places for the calls that this process works on, so that a load above its speed is refused early and costs little.
+
+Without a free place a call waits for one. A burst is served: its calls may wait long. In a standing overload the wait
+is short, so that calls are answered in time or refused at once ("controlled delay": Maurer, Fail at Scale, ACM Queue
+13(8), 2015). A call that waits for another server, such as a wallet, gives its place back. Afterwards it is worked on
+at once, whether or not there is a free place: finishing a call comes before beginning one.
+"""
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import Final, Self
+
+import structlog
+
+from tael.base.errors import Overloaded
+
+log = structlog.get_logger()
+
+DEFAULT_PLACES: Final = 64
+#: How long a call waits for a place.
+MAX_WAIT_S: Final = 1.0
+#: The same in a standing overload.
+MAX_OVERLOADED_WAIT_S: Final = 0.02
+#: An overload is standing if no call found a free place for this long, and until none was refused for this long.
+STANDING_S: Final = 0.1
+#: Calls that wait. A further one takes the place of the oldest call of the sender with the most of them.
+MAX_WAITING: Final = 1000
+LOG_INTERVAL_S: Final = 1.0
+
+
+class Admission:
+    """The places of one process.
+
+    A freed one goes to the waiting sender with the fewest calls in progress; equal ones take turns.
+    """
+
+    def __init__(self, places: int = DEFAULT_PLACES) -> None:
+        self._places = places
+        self._calls: Counter[str] = Counter()
+        self._in_progress = 0
+        self._turns: dict[str, deque[asyncio.Future[bool]]] = {}
+        self._waiting = 0
+        self._free_at_s = -math.inf  #: when a call last found a free place
+        self._refused_at_s = -math.inf
+        self._logged_at_s = -math.inf
+        self._not_logged = 0
+
+    @property
+    def in_progress(self) -> int:
+        """More than there are places if many wallets have answered at once."""
+        return self._in_progress
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting
+
+    async def take(self, sender: str) -> "Place":
+        """A place for a call of `sender`, which the caller must enter. Raises Overloaded."""
+        now_s = asyncio.get_running_loop().time()
+        if self._in_progress < self._places:
+            self._free_at_s = now_s
+            self.begin(sender)
+        elif not await self._turn_of(sender, now_s):
+            self._note_refused()
+            raise Overloaded("too many calls at this moment")
+        return Place(self, sender)
+
+    def begin(self, sender: str) -> None:
+        """Count a call that is worked on, whether or not there is a free place."""
+        self._calls[sender] += 1
+        self._in_progress += 1
+
+    def end(self, sender: str) -> None:
+        """A call needs its place no longer: the next ones get it."""
+        self._calls[sender] -= 1
+        if not self._calls[sender]:
+            del self._calls[sender]
+        self._in_progress -= 1
+        while self._turns and self._in_progress < self._places:
+            self._admit_next()
+
+    async def _turn_of(self, sender: str, now_s: float) -> bool:
+        """Whether the call got a place before the limit of its wait."""
+        if self._waiting >= MAX_WAITING:
+            self._refuse_one()
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._turns.setdefault(sender, deque()).append(turn)
+        self._waiting += 1
+        try:
+            await asyncio.wait((turn,), timeout=self._max_wait_s(now_s))
+        except asyncio.CancelledError:
+            if turn.done() and turn.result():
+                self.end(sender)
+            raise
+        finally:
+            if not turn.done():
+                self._leave(sender, turn)
+        return turn.done() and turn.result()
+
+    def _max_wait_s(self, now_s: float) -> float:
+        is_standing = now_s - self._free_at_s > STANDING_S or now_s - self._refused_at_s < STANDING_S
+        return MAX_OVERLOADED_WAIT_S if is_standing else MAX_WAIT_S
+
+    def _admit_next(self) -> None:
+        sender = min(self._turns, key=self._calls.__getitem__)
+        turns = self._turns.pop(sender)
+        turn = turns.popleft()
+        if turns:
+            self._turns[sender] = turns  # re-inserted last
+        self._waiting -= 1
+        self.begin(sender)
+        turn.set_result(True)
+
+    def _refuse_one(self) -> None:
+        sender = max(self._turns, key=lambda each: len(self._turns[each]))
+        turn = self._turns[sender][0]
+        self._leave(sender, turn)
+        turn.set_result(False)
+
+    def _leave(self, sender: str, turn: "asyncio.Future[bool]") -> None:
+        turns = self._turns[sender]
+        turns.remove(turn)
+        if not turns:
+            del self._turns[sender]
+        self._waiting -= 1
+
+    def _note_refused(self) -> None:
+        """One line a second, however many calls are refused."""
+        now_s = self._refused_at_s = asyncio.get_running_loop().time()
+        self._not_logged += 1
+        if now_s - self._logged_at_s >= LOG_INTERVAL_S:
+            log.warning(
+                "calls.shed", calls=self._not_logged, in_progress=self._in_progress, waiting=self._waiting
+            )
+            self._logged_at_s, self._not_logged = now_s, 0
+
+
+class Place:
+    """The place of one call, from entering it to its end."""
+
+    __slots__ = ("_admission", "_is_over", "_sender", "_token", "_waits")
+
+    def __init__(self, admission: Admission, sender: str) -> None:
+        self._admission = admission
+        self._sender = sender
+        self._waits = 0  #: concurrent ones: a call may ask several servers
+        self._is_over = False
+        self._token: Token[Place | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = _place.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _place.reset(self._token)
+        self._is_over = True
+        if not self._waits:
+            self._admission.end(self._sender)
+
+    def begin_wait(self) -> None:
+        self._waits += 1
+        if self._waits == 1 and not self._is_over:
+            self._admission.end(self._sender)
+
+    def end_wait(self) -> None:
+        self._waits -= 1
+        if not self._waits and not self._is_over:
+            self._admission.begin(self._sender)
+
+
+#: That of the call which the current task belongs to.
+_place: ContextVar[Place | None] = ContextVar("place", default=None)
+
+
+@contextmanager
+def without_place() -> Iterator[None]:
+    """For a wait that costs this process nothing: the call has no place in this block, and at its end has one again."""
+    place = _place.get()
+    if place is None:
+        yield
+        return
+    place.begin_wait()
+    try:
+        yield
+    finally:
+        place.end_wait()
