@@ -1,0 +1,216 @@
+"""PostgreSQL is killed under concurrent payments and started again: what was acknowledged is in the database.
+
+Many payments share each commit, so one that was acknowledged before it would be lost here. The gateway's process is a
+real one, which recovers by itself.
+"""
+
+import asyncio
+import base64
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import psycopg
+
+from tael.db.migrate import migrate
+from tael_demo.embedded.server import EmbeddedPostgres
+from tests.end_to_end.rig import END_LIMIT_S, ROOT
+from tests.integration.api.test_rate_limits import signed
+from tests.support.micropay import Micropay
+from tests.support.postgres import free_ports
+from tests.support.serving import serving
+from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
+from tests.support.values import APPCODE, MCHID
+
+#: Concurrent payments.
+SENDERS: Final = 64
+#: Acknowledged before the kill, and after the restart.
+ENOUGH: Final = 400
+LIMIT_S: Final = 60.0
+AMOUNT_MINOR: Final = 1000
+#: 0.6 %
+FEE_RATE_PPM: Final = 6000
+FEE_MINOR: Final = 6
+ACKNOWLEDGED: Final = "0000"
+#: Not done, or not known: then the merchant repeats the request, or queries.
+UNACKNOWLEDGED: Final = {"1112", "1145"}
+
+BOOKED: Final = """
+SELECT p.syssn, p.reference, p.state, p.has_initial_response, p.check_at IS NOT NULL,
+    (SELECT array_agg(e.amount_minor) FROM ledger_entry e WHERE e.mchid = p.mchid AND e.cause = p.syssn),
+    (SELECT count(*) FROM webhook w WHERE w.mchid = p.mchid AND w.cause = p.syssn)
+FROM payment p
+"""
+
+
+@dataclass
+class Load:
+    """Senders on a thread, each with one payment at a time, and the wallet. PostgreSQL needs the main thread."""
+
+    gateway: str
+    wallet: Micropay = field(default_factory=Micropay)
+    acknowledged: dict[str, str] = field(default_factory=dict)  #: syssn by reference
+    others: Counter[str] = field(default_factory=Counter)  #: further responses, by respcd
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    is_over: bool = False
+
+    async def send_until_over(self, sender: int) -> None:
+        async with aiohttp.ClientSession() as session:
+            number = 0
+            while not self.is_over:
+                number += 1
+                await self._pay(session, f"{sender}-{number}")
+
+    async def _pay(self, session: aiohttp.ClientSession, reference: str) -> None:
+        params = {
+            "mchid": MCHID,
+            "out_trade_no": reference,
+            "pay_type": "800208",
+            "txamt": str(AMOUNT_MINOR),
+            "txcurrcd": "HKD",
+            "txdtm": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
+            "auth_code": "131234567890120000",
+        }
+        headers = {"X-QF-APPCODE": APPCODE, "X-QF-SIGN": signed(params, f"key-of-{APPCODE}")}
+        url = f"{self.gateway}/trade/v1/payment"
+        async with session.post(url, data=params, headers=headers) as response:
+            answer = await response.json()
+        self._note(reference, answer)
+
+    def _note(self, reference: str, answer: dict[str, Any]) -> None:
+        with self.changed:
+            if answer["respcd"] == ACKNOWLEDGED:
+                self.acknowledged[reference] = answer["syssn"]
+            else:
+                self.others[answer["respcd"]] += 1
+            self.changed.notify_all()
+
+    def wait_for(self, acknowledged: int = 0, others: int = 0) -> None:
+        def is_reached() -> bool:
+            return len(self.acknowledged) >= acknowledged and self.others.total() >= others
+
+        with self.changed:
+            assert self.changed.wait_for(is_reached, LIMIT_S), (len(self.acknowledged), self.others)
+
+
+@contextmanager
+def under_load(postgres: EmbeddedPostgres, folder: Path) -> Iterator[Load]:
+    """A gateway, a wallet and senders. Raises what ended a sender."""
+    (port,) = free_ports(1)
+    load, failures = Load(f"http://127.0.0.1:{port}"), []
+
+    async def run() -> None:
+        async with serving(load.wallet.serve) as wallet_url:
+            with gateway(port, postgres.url, wallet_url, folder / "gateway.log"):
+                await until_served(load.gateway)
+                async with asyncio.TaskGroup() as senders:
+                    for sender in range(SENDERS):
+                        senders.create_task(load.send_until_over(sender))
+
+    def run_noting_failures() -> None:
+        try:
+            asyncio.run(asyncio.wait_for(run(), 2 * LIMIT_S))
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=run_noting_failures)
+    thread.start()
+    try:
+        yield load
+    finally:
+        load.is_over = True
+        thread.join()
+    for failure in failures:
+        raise failure
+
+
+@contextmanager
+def gateway(port: int, database_url: str, wallet_url: str, log: Path) -> Iterator[None]:
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("TAEL_")} | {
+        "TAEL_DATABASE_URL": database_url,
+        "TAEL_ENCRYPTION_KEY": base64.b64encode(ENCRYPTION_KEY).decode(),
+        "TAEL_WECHAT_URL": wallet_url,
+        "TAEL_MERCHANT_MAX_PER_SECOND": "0",
+        "TAEL_MERCHANT_MAX_PER_MINUTE": "0",
+        "TAEL_ADDRESS_MAX_PER_SECOND": "0",
+    }
+    command = [sys.executable, "-m", "tael.cli", "serve", "--allow-http", "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(END_LIMIT_S)
+
+
+async def until_served(url: str) -> None:
+    async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(f"{url}/readyz") as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.05)  # the process has not begun to listen
+
+
+async def add_merchant(url: str) -> None:
+    """Each of its payments has an entry, one of its fee, and a webhook."""
+    async with entered_store(url) as store:
+        await with_a_merchant(store)
+        await store.database.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
+        await store.database.execute("UPDATE wallet_account SET fee_rate_ppm = $1", FEE_RATE_PPM)
+
+
+def kill(postgres: EmbeddedPostgres) -> None:
+    """What PostgreSQL had only in memory is lost."""
+    assert postgres.pid is not None
+    os.kill(postgres.pid, signal.SIGKILL)
+
+
+def test_what_was_acknowledged_before_postgresql_was_killed_is_in_the_database(readable_folder: Path) -> None:
+    with EmbeddedPostgres(readable_folder) as postgres:
+        url = postgres.url
+        migrate(url)
+        asyncio.run(add_merchant(url))
+        with under_load(postgres, readable_folder) as load:
+            load.wait_for(acknowledged=ENOUGH)
+            kill(postgres)
+            load.wait_for(others=load.others.total() + SENDERS)
+            postgres.stop()
+            assert postgres.start() == url
+            load.wait_for(acknowledged=len(load.acknowledged) + ENOUGH)
+        with psycopg.connect(url) as connection:
+            rows = {row[0]: row[1:] for row in connection.execute(BOOKED)}
+
+    assert set(load.others) <= UNACKNOWLEDGED
+    for reference, syssn in load.acknowledged.items():
+        number, state, _, _, entries, webhooks = rows[syssn]
+        assert (number, state, sorted(entries or ()), webhooks) == (
+            reference,
+            "PAID",
+            [FEE_MINOR, AMOUNT_MINOR],
+            1,
+        )
+    # The wallet was never asked for what was not committed, and what is not decided is due.
+    assert set(load.wallet.taken) <= rows.keys()
+    for _, state, has_initial_response, is_due, entries, webhooks in rows.values():
+        if state != "PAID":
+            assert (state, has_initial_response, is_due, entries, webhooks) == (
+                "PENDING",
+                False,
+                True,
+                None,
+                0,
+            )
