@@ -18,6 +18,7 @@ from typing import Final
 from bench import (
     closed_load,
     cluster,
+    isolation,
     latency,
     limit,
     processes,
@@ -36,7 +37,7 @@ from bench.rates import Bench
 from tael.payments.domain.payment import Payment
 
 FOLDER: Final = Path(".bench")
-PARTS: Final = ("rates", "latency", "webhooks", "growth", "queries", "memory")
+PARTS: Final = ("rates", "latency", "isolation", "webhooks", "growth", "queries", "memory")
 
 
 def main() -> None:
@@ -82,6 +83,8 @@ def run(
                 rates.measure(bench, number)
             if "latency" in parts:
                 latency.measure(bench)
+            if "isolation" in parts:
+                isolation.measure(bench)
             if "webhooks" in parts:
                 webhooks.measure(bench, receiver_url, seconds)
             if "growth" in parts:

@@ -18,6 +18,9 @@ from tael.payments.domain.payment import Payment
 
 MCHID: Final = "BENCHMERCHANT001"
 ACCOUNT_ID: Final = "benchaccount000000000001"
+#: A merchant whose wallet is slow.
+SLOW_MCHID: Final = "BENCHMERCHANT002"
+SLOW_ACCOUNT_ID: Final = "benchaccount000000000002"
 #: Of this benchmark's databases only.
 ENCRYPTION_KEY: Final = bytes(range(32))
 NODE: Final = 9
@@ -28,7 +31,7 @@ def store_on(database: Database) -> Store:
 
 
 async def add_merchant(url: str, notify_url: str) -> None:
-    """To an empty database. Each payment of the merchant has a webhook to `notify_url`."""
+    """Two, to an empty database. Each payment of theirs has a webhook to `notify_url`."""
     origin = Origin("bench", "127.0.0.1", "bench", datetime.now(UTC))
     app = App(APPCODE, Secret(KEY), notify_url, None, notify_offline=True)
     async with Database(url) as database:
@@ -36,6 +39,9 @@ async def add_merchant(url: str, notify_url: str) -> None:
         await store.merchants.add_app(app, origin)
         await store.merchants.add_merchant(Merchant(MCHID, APPCODE, "Bench", "HKD"), origin)
         await store.accounts.add(wallet.account(MCHID, ACCOUNT_ID), origin)
+        slow = wallet.account(SLOW_MCHID, SLOW_ACCOUNT_ID, wallet.SLOW_SUB_MCH_ID)
+        await store.merchants.add_merchant(Merchant(SLOW_MCHID, APPCODE, "Slow", "HKD"), origin)
+        await store.accounts.add(slow, origin)
 
 
 def environment(database_url: str, wallet_url: str) -> Mapping[str, str]:

@@ -25,7 +25,13 @@ LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n"
 
 
-def account(mchid: str, account_id: str) -> WeChatAccount:
+#: The account of this merchant is answered after so many seconds, by the process only.
+SLOW_SUB_MCH_ID: Final = "1900000199"
+SLOW_S: Final = 10.0
+SLOW: Final = f"<sub_mch_id><![CDATA[{SLOW_SUB_MCH_ID}]]></sub_mch_id>".encode()
+
+
+def account(mchid: str, account_id: str, sub_mch_id: str = "1900000110") -> WeChatAccount:
     """The account of a merchant at this wallet."""
     return WeChatAccount(
         account_id=account_id,
@@ -37,7 +43,7 @@ def account(mchid: str, account_id: str) -> WeChatAccount:
         certificate="",
         certificate_key=Secret(""),
         sign_type="MD5",
-        sub_mch_id="1900000110",
+        sub_mch_id=sub_mch_id,
         sub_appid="wx2222222222222222",
         supports_wechat_hk=True,
     )
@@ -114,9 +120,14 @@ class _Connection(asyncio.Protocol):
             size = int(found.group(1)) if found else 0
             if len(self._received) < end + 4 + size:
                 return
-            body = answer(self._received[end + 4 : end + 4 + size])
+            request = self._received[end + 4 : end + 4 + size]
             self._received = self._received[end + 4 + size :]
-            self._transport.write(HEAD % len(body) + body)
+            body = answer(request)
+            response = HEAD % len(body) + body
+            if SLOW in request:
+                asyncio.get_running_loop().call_later(SLOW_S, self._transport.write, response)
+            else:
+                self._transport.write(response)
 
 
 async def _serve(port: int) -> None:

@@ -28,7 +28,6 @@ from tests.end_to_end.rig import END_LIMIT_S, ROOT
 from tests.integration.api.test_rate_limits import signed
 from tests.support.micropay import Micropay
 from tests.support.postgres import free_ports
-from tests.support.serving import serving
 from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
 from tests.support.values import APPCODE, MCHID
 
@@ -110,7 +109,7 @@ def under_load(postgres: EmbeddedPostgres, folder: Path) -> Iterator[Load]:
     load, failures = Load(f"http://127.0.0.1:{port}"), []
 
     async def run() -> None:
-        async with serving(load.wallet.serve) as wallet_url:
+        async with load.wallet.serving() as wallet_url:
             with gateway(port, postgres.url, wallet_url, folder / "gateway.log"):
                 await until_served(load.gateway)
                 async with asyncio.TaskGroup() as senders:

@@ -2,13 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from aiohttp import web
 
+from tests.support.serving import serving
 from tests.support.values import a_wechat_account
 from tests.support.wechat import signed, written
 
@@ -41,6 +43,15 @@ class Micropay:
     released: asyncio.Event = field(default_factory=asyncio.Event)
     taken: list[str] = field(default_factory=list)  #: numbers of the orders that have arrived
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Its URL. At the end all orders are released."""
+        async with serving(self.serve) as url:
+            try:
+                yield url
+            finally:
+                self.released.set()
 
     async def serve(self, request: web.Request) -> web.Response:
         sent = dict(FIELD.findall((await request.read()).decode()))
