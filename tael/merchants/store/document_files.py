@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import structlog
 
+from tael.base.admission import without_place
 from tael.base.cipher import HEADER_BYTES, Cipher, associated_data, key_id_of
 from tael.base.errors import DocumentsUnavailable
 from tael.merchants.domain.document import Document
@@ -92,7 +93,8 @@ class DocumentFiles:
                 await self._in_thread(lambda: place.remove(document.document_id))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        with without_place():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 def _place(document: Document) -> bytes:

@@ -1,20 +1,24 @@
 """Both places of documents: a folder, and a bucket of an S3-compatible server."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tael.base.admission import Admission
 from tael.base.cipher import Cipher
 from tael.base.errors import DocumentsUnavailable
 from tael.base.key_ring import key_ring
 from tael.merchants.domain.document import Document, DocumentKind
 from tael.merchants.store.document_files import DocumentFiles
-from tael.merchants.store.document_places import Place, place_at
+from tael.merchants.store.document_places import Folder, Place, place_at
 from tests.support.s3 import S3Server, running_s3
 from tests.support.store import CIPHER, ENCRYPTION_KEY
 from tests.support.values import MCHID, NOW
 
+PATIENCE_S = 20.0
 CONTENT = b"%PDF-1.7 " + bytes(10 * 1024 * 1024)
 
 
@@ -102,3 +106,25 @@ async def test_a_folder_that_is_gone_is_unavailable(tmp_path: Path) -> None:
     files = DocumentFiles(place_at(str(tmp_path / "gone")), CIPHER)
     with pytest.raises(DocumentsUnavailable):
         await files.write(a_document(), b"x")
+
+
+async def test_a_call_that_waits_for_the_place_of_documents_uses_no_place_of_its_process(
+    tmp_path: Path,
+) -> None:
+    is_released, admission = threading.Event(), Admission(1)
+
+    class Hanging(Folder):
+        def write(self, name: str, content: bytes) -> None:
+            is_released.wait(PATIENCE_S)
+            super().write(name, content)
+
+    async def upload(files: DocumentFiles) -> None:
+        with await admission.take("a"):
+            await files.write(a_document(), CONTENT)
+
+    uploading = asyncio.create_task(upload(DocumentFiles(Hanging(tmp_path), CIPHER)))
+    await asyncio.sleep(0)
+    with await admission.take("b"):
+        is_released.set()
+        await uploading
+    assert admission.in_progress == 0
