@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import httpx
-from starlette.applications import Starlette
 
+from tael.api.app import Application
 from tael.base.clock import RealClock
 from tael.base.transport import Transport
 from tael.channels.base import note_nothing
@@ -53,7 +53,7 @@ async def gateway(
             yield one, another
 
 
-def client_at(address: str, app: Starlette) -> httpx.AsyncClient:
+def client_at(address: str, app: Application) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app, client=(address, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=PATIENCE_S)
 

@@ -319,8 +319,8 @@ def test_addresses_are_forgotten_when_there_are_too_many() -> None:
 async def test_a_call_has_its_place_up_to_its_response() -> None:
     given = access(admission=Admission(1))
 
-    async def see(exchange: Exchange) -> Exchange:
-        return replace(exchange, appcode=str(given.admission.in_progress))
+    async def see(exchange: Exchange) -> None:
+        exchange.appcode = str(given.admission.in_progress)
 
     for ending in (respond, failing(NotAllowed()), failing(ValueError("a bug"))):
         await served(admit, ending, given=given)
@@ -349,9 +349,8 @@ def test_the_addresses_of_one_host_are_one_sender() -> None:
     begun: list[str] = []
 
     def note(host: str) -> Step:
-        async def step(exchange: Exchange) -> Exchange:
+        async def step(_: Exchange) -> None:
             begun.append(host)
-            return exchange
 
         return step
 
