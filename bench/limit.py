@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from tael.db.database import Database
+from tael.db.database import INDEX_PLANS, Database
 from tael.payments.domain.payment import FIRST_CHECK, Payment, State
 from tael.payments.outcomes import consequences
 from tael.payments.store.payments import Payments
@@ -126,9 +126,10 @@ class Limit:
 
 
 def _connection_environment(url: str) -> dict[str, str]:
-    """The password is not in an argument."""
+    """With the gateway's plans. The password is not in an argument."""
     parts = urlsplit(url)
     return {
+        "PGOPTIONS": " ".join(f"-c {name}={value}" for name, value in INDEX_PLANS.items()),
         "PGHOST": parts.hostname or "",
         "PGPORT": str(parts.port),
         "PGUSER": parts.username or "",

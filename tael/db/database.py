@@ -52,13 +52,19 @@ class Limits:
     batch_lock_s: float = 0.1  #: the same for a batch, where many rows would wait
     idle_transaction_s: float = 10.0  #: between two statements of a transaction; then the server ends it
     probe_s: float = 0.7  #: with one probe a second, a silent server is detected in less than 2 s
-    reads_whole_tables: bool = False  #: see `_server_settings`
+    reads_whole_tables: bool = False  #: without INDEX_PLANS
 
 
 #: For operators' commands, for which no merchant waits: an audit reads everything.
 PATIENT: Final = Limits(
     call_s=60.0, statement_s=600.0, lock_s=30.0, idle_transaction_s=600.0, reads_whole_tables=True
 )
+
+
+#: Settings of connections for requests and jobs. A connection keeps the plan of a statement. One that was made while a
+#: table was small may read all of it, and still does so when the table has grown. Everything they read has an index, so
+#: without sequential scans a plan is right for any size. Compiling a plan takes longer than each of their statements.
+INDEX_PLANS: Final = {"enable_seqscan": "off", "jit": "off"}
 
 
 class StoreUnavailable(Exception):
@@ -309,13 +315,7 @@ class Database:
 
 
 def _server_settings(limits: Limits, lock_s: float) -> dict[str, str]:
-    """The settings of each connection.
-
-    A connection keeps the plan of a statement. One that was made while a table was small may read all of it, and still
-    does so when the table has grown. Everything that requests and jobs read has an index, so without sequential scans a
-    plan is right for any size. Compiling a plan takes longer than each of these statements.
-    """
-    plans = {} if limits.reads_whole_tables else {"enable_seqscan": "off", "jit": "off"}
+    plans = {} if limits.reads_whole_tables else INDEX_PLANS
     return plans | {
         "application_name": "tael",
         "timezone": "UTC",
