@@ -16,15 +16,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from typing import Any, BinaryIO, Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
+from cachetools import LRUCache
 from yarl import URL
 
 from tael.base.admission import without_place
 from tael.base.egress import EgressPolicy
+from tael.base.http_request import Request, Response, Target, ask, target_of
 from tael.base.secret import Secret
 from tael.base.wallet_limits import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
 
@@ -42,8 +45,11 @@ DNS_CACHE_S: Final = 60
 #: Concurrent DNS lookups. Merchants choose the names, and each hanging name server occupies one of these.
 MAX_LOOKUPS: Final = 64
 NOT_ALLOWED: Final = "an address that may not be called"
-USER_AGENT: Final = f"tael/{version('tael')}"
 NO_CONNECTION: Final = "no free connection"
+#: The DNS lookup is part of `connect`.
+CONNECT_LIMITS: Final = aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
+#: To addresses that merchants choose: their name servers may be slow.
+GUARDED_CONNECT_LIMITS: Final = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +77,11 @@ class NoAnswer:
 
 Result = Answer | NothingSent | NoAnswer
 #: Reads the body of a response; None if it is too large.
-ReadBody = Callable[[aiohttp.ClientResponse], Awaitable[bytes | None]]
-
-#: Raised before any byte of the request is sent; also by a proxy that could not open a connection.
-NOT_CONNECTED: Final = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientHttpProxyError,
-)
+ReadBody = Callable[[StreamReader], Awaitable[bytes | None]]
+#: A request with one of these that meets a closed connection is sent again, once.
+REPEATABLE: Final = frozenset({"GET", "HEAD"})
+#: Servers whose request heads are prepared.
+MAX_TARGETS: Final = 1000
 
 Lookup = Callable[..., list[tuple[Any, ...]]]
 
@@ -142,8 +145,11 @@ class CallSlots:
 
 @dataclass(slots=True)
 class _Call:
-    """`has_connection`: the request got a connection, so something may have been sent."""
+    """One call. `has_connection`: the request got a connection, so something may have been sent."""
 
+    request: Request
+    tls: ssl.SSLContext | bool
+    read_body: ReadBody
     has_connection: bool = False
 
 
@@ -159,7 +165,10 @@ class Transport:
     proxy: Secret | None = None  #: for all calls, with CONNECT; its URL may contain a password
     connections: int = DEFAULT_CONNECTIONS
     wait_s: float = DEFAULT_WAIT_S
-    _session: aiohttp.ClientSession | None = field(default=None)
+    _pool: aiohttp.TCPConnector | None = field(default=None)
+    _targets: LRUCache[tuple[str, str, ssl.SSLContext | bool], Target] = field(
+        default_factory=lambda: LRUCache(MAX_TARGETS)
+    )
     _resolver: AbstractResolver | None = field(default=None)
     _slots: CallSlots | None = field(default=None)
     _download_slots: CallSlots | None = field(default=None)
@@ -171,25 +180,17 @@ class Transport:
             self._download_slots = CallSlots(MAX_DOWNLOADS, self.wait_s)
         # No limit here: a call waiting inside the connector would look like one that was sent, and the connector is
         # not fair between accounts.
-        connector = aiohttp.TCPConnector(
+        self._pool = aiohttp.TCPConnector(
             limit=0,
             ttl_dns_cache=DNS_CACHE_S,
             resolver=self._resolver,
             socket_factory=None if self.egress is None else _guarded_by(self.egress),
         )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=True,
-            headers={"User-Agent": USER_AGENT},
-            proxy=self.proxy.reveal() if self.proxy else None,
-            trace_configs=[_noting_connections()],
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._pool is not None:
+            await self._pool.close()
         if self._resolver is not None:
             await self._resolver.close()
 
@@ -210,7 +211,7 @@ class Transport:
         `tls` False (no verification) is refused. The response is read completely, or up to `cut_at` bytes. `account` is
         the wallet account of the call. `timeout_s` includes the wait for a connection.
         """
-        read_body = partial(_read_body, cut_at=cut_at)
+        read_body = _read_whole_body if cut_at is None else partial(_read_body, limit=cut_at)
         return await self._call(method, url, body, headers, timeout_s, tls, read_body, account, self._slots)
 
     async def download(
@@ -246,7 +247,7 @@ class Transport:
         account: str,
         slots: CallSlots | None,
     ) -> Result:
-        if self._session is None or tls is False:
+        if self._pool is None or tls is False:
             raise RuntimeError("enter the Transport before using it; it always verifies its peers")
         try:
             parsed = URL(url, encoded=True)  # not normalised: the signed URL must be sent unchanged
@@ -255,83 +256,97 @@ class Transport:
             is_complete = False
         if not is_complete:
             return NothingSent("not a valid URL")
-        send = partial(self._send, self._session, method, parsed, body, headers, tls, read_body)
+        call = _Call(Request(method, parsed, body, headers or {}), tls, read_body)
         with without_place():
-            return await self._send_in_slot(send, timeout_s, account, slots)
+            return await self._call_in_slot(self._pool, call, timeout_s, account, slots)
 
-    async def _send_in_slot(
+    async def _call_in_slot(
         self,
-        send: Callable[[float], Awaitable[Result]],
+        pool: aiohttp.TCPConnector,
+        call: _Call,
         timeout_s: float,
         account: str,
         slots: CallSlots | None,
     ) -> Result:
         if slots is None:
-            return await send(timeout_s)
+            return await self._result(pool, call, timeout_s)
         loop = asyncio.get_running_loop()
         began = loop.time()
         if not await slots.take(account):
             return NothingSent(NO_CONNECTION)
         try:
             remaining_s = timeout_s - (loop.time() - began)
-            return await send(remaining_s) if remaining_s > 0 else NothingSent(NO_CONNECTION)
+            if remaining_s <= 0:
+                return NothingSent(NO_CONNECTION)
+            return await self._result(pool, call, remaining_s)
         finally:
             slots.free(account)
 
-    async def _send(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        url: URL,
-        body: bytes,
-        headers: Mapping[str, str] | None,
-        tls: ssl.SSLContext | bool,
-        read_body: ReadBody,
-        timeout_s: float,
-    ) -> Result:
-        limits = aiohttp.ClientTimeout(
-            total=timeout_s,
-            connect=CONNECT_TIMEOUT_S if self.egress is None else None,  # DNS lookup included
-            sock_connect=CONNECT_TIMEOUT_S,
-        )
-        call = _Call()
+    async def _result(self, pool: aiohttp.TCPConnector, call: _Call, timeout_s: float) -> Result:
         try:
-            async with session.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
-                timeout=limits,
-                ssl=tls,
-                allow_redirects=False,
-                trace_request_ctx=call,
-            ) as response:
-                content = await read_body(response)
-                if content is None:
-                    return NoAnswer("the response is too large")
-                return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, content)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            async with asyncio.timeout(timeout_s):
+                response = await self._response(pool, call)
+                try:
+                    content = await call.read_body(response.body)
+                finally:
+                    response.connection.release()  # closes it unless the body was read to its end
+            if content is None:
+                return NoAnswer("the response is too large")
+            return Answer(response.status, response.headers, content)
+        except (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError) as error:
             # The error's class is not enough: a timeout may occur before there is a connection, and a request that was
-            # retried on a new connection may have been sent on the first.
+            # repeated on a new connection may have been sent on the first.
             if call.has_connection:
                 return NoAnswer(_why_no_answer(error))
             if self.egress is not None and getattr(error, "errno", None) == errno.EACCES:
                 return NothingSent(NOT_ALLOWED)
             return NothingSent(_why_not_connected(error))
 
+    async def _response(self, pool: aiohttp.TCPConnector, call: _Call) -> Response:
+        """The head of the response. A kept connection may have been closed by the server meanwhile."""
+        try:
+            return await self._ask(pool, call)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError) or call.request.method not in REPEATABLE:
+                raise
+            return await self._ask(pool, call)
 
-async def _read_body(response: aiohttp.ClientResponse, *, cut_at: int | None) -> bytes | None:
-    limit = MAX_ANSWER_BYTES + 1 if cut_at is None else cut_at
-    content = await response.content.read(limit)
-    while not response.content.at_eof() and len(content) < limit:
-        content += await response.content.read(limit - len(content))
+    async def _ask(self, pool: aiohttp.TCPConnector, call: _Call) -> Response:
+        target = self._target(call.request.url, call.tls)
+        octets = call.request.octets(target)
+        limits = CONNECT_LIMITS if self.egress is None else GUARDED_CONNECT_LIMITS
+        connection = await pool.connect(target.request, [], limits)
+        call.has_connection = True
+        return await ask(connection, octets, has_body=call.request.method != "HEAD")
+
+    def _target(self, url: URL, tls: ssl.SSLContext | bool) -> Target:
+        if self.proxy is not None:  # aiohttp writes to the headers for a proxy
+            return target_of(url, tls, URL(self.proxy.reveal()))
+        key = url.scheme, url.raw_authority, tls
+        target = self._targets.get(key)
+        if target is None:
+            target = self._targets[key] = target_of(url, tls, None)
+        return target
+
+
+async def _read_whole_body(body: StreamReader) -> bytes | None:
+    """None if it is larger than MAX_ANSWER_BYTES."""
+    content = await _read_body(body, limit=MAX_ANSWER_BYTES + 1)
     return None if len(content) > MAX_ANSWER_BYTES else content
 
 
-async def _write_body(response: aiohttp.ClientResponse, *, target: BinaryIO, max_bytes: int) -> bytes | None:
+async def _read_body(body: StreamReader, *, limit: int) -> bytes:
+    """No more than `limit` bytes of it."""
+    content = await body.read(limit)
+    while not body.at_eof() and len(content) < limit:
+        content += await body.read(limit - len(content))
+    return content
+
+
+async def _write_body(body: StreamReader, *, target: BinaryIO, max_bytes: int) -> bytes | None:
     """Its first bytes."""
     head, size = b"", 0
-    async for piece in response.content.iter_chunked(PIECE):
+    async for piece in body.iter_chunked(PIECE):
         size += len(piece)
         if size > max_bytes:
             return None
@@ -340,25 +355,13 @@ async def _write_body(response: aiohttp.ClientResponse, *, target: BinaryIO, max
     return head
 
 
-def _noting_connections() -> aiohttp.TraceConfig:
-    """Marks each call's `_Call` when it gets a connection, new or kept alive."""
-
-    async def note(_: aiohttp.ClientSession, context: Any, __: object) -> None:
-        context.trace_request_ctx.has_connection = True
-
-    config = aiohttp.TraceConfig()
-    config.on_connection_create_end.append(note)
-    config.on_connection_reuseconn.append(note)
-    return config
-
-
 def _why_no_answer(error: Exception) -> str:
     match error:
         case TimeoutError():
             return "no response in time"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
             return "the connection was closed before a response"
-        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
+        case aiohttp.ClientPayloadError() | HttpProcessingError():
             return "the response is incomplete, or not HTTP"
         case _:
             return type(error).__name__

@@ -42,6 +42,7 @@ RANDOMNESS = {
 }
 HTTP = {
     "base/transport.py",
+    "base/http_request.py",  # what the transport sends and receives
     "merchants/store/document_places.py",  # S3, whose client brings its own HTTP
 }
 #: What runs processes instead of moving money: the command line.

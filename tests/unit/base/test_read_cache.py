@@ -118,6 +118,74 @@ async def test_a_read_that_fails_leaves_nothing_behind() -> None:
     assert await cache.get("shop", rows.read) == "there"
 
 
+class SlowRows(Rows):
+    """Rows whose reads wait until `goes_on` is set."""
+
+    def __init__(self, **rows: str) -> None:
+        super().__init__(**rows)
+        self.goes_on = asyncio.Event()
+        self.fails = False
+
+    async def read(self, name: str) -> str | None:
+        value = await super().read(name)
+        await self.goes_on.wait()
+        if self.fails:
+            raise OSError(name)
+        return value
+
+
+async def started(cache: ReadCache[str], rows: SlowRows, count: int) -> "list[asyncio.Task[str | None]]":
+    """Callers that need the same row and wait for it."""
+    tasks = [asyncio.create_task(cache.get("shop", rows.read)) for _ in range(count)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_callers_at_the_same_time_share_one_read() -> None:
+    rows = SlowRows(shop="there")
+    cache = cache_of(rows)
+    callers = await started(cache, rows, 3)
+    rows.goes_on.set()
+    assert await asyncio.gather(*callers) == ["there"] * 3
+    assert rows.reads == ["shop"]
+
+
+async def test_callers_at_the_same_time_share_an_error_and_later_ones_do_not() -> None:
+    rows = SlowRows(shop="there")
+    cache = cache_of(rows)
+    callers = await started(cache, rows, 3)
+    rows.fails = True
+    rows.goes_on.set()
+    assert [type(error) for error in await asyncio.gather(*callers, return_exceptions=True)] == [OSError] * 3
+    rows.fails = False
+    assert await cache.get("shop", rows.read) == "there"
+
+
+async def test_a_read_whose_caller_is_cancelled_is_made_by_another_caller() -> None:
+    rows = SlowRows(shop="there")
+    cache = cache_of(rows)
+    first, *others = await started(cache, rows, 3)
+    first.cancel()
+    rows.goes_on.set()
+    assert await asyncio.gather(*others) == ["there"] * 2
+    assert rows.reads == ["shop", "shop"]
+
+
+async def test_a_caller_shares_no_read_that_began_before_an_invalidation_or_a_life_ago() -> None:
+    rows = SlowRows(shop="old")
+    cache = cache_of(rows)
+    stale = await started(cache, rows, 1)
+    rows.rows["shop"] = "new"
+    cache.invalidate("shop")
+    after_invalidation = await started(cache, rows, 1)
+    rows.rows["shop"] = "newer"
+    rows.now_s += TTL_S
+    a_life_later = await started(cache, rows, 1)
+    rows.goes_on.set()
+    callers = [*stale, *after_invalidation, *a_life_later]
+    assert await asyncio.gather(*callers) == ["old", "new", "newer"]
+
+
 async def test_a_full_cache_drops_only_what_was_not_used_for_longest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -233,3 +233,31 @@ async def test_a_request_repeated_on_a_new_connection_may_have_been_sent_on_the_
         server.close()
         answered.set()
         assert isinstance(await transport.call("GET", url, timeout_s=PATIENCE_S), NoAnswer)
+
+
+@pytest.mark.parametrize(
+    ("method", "bodies"), [("GET", [b"first", b"second"]), ("POST", [b"first"])], ids=["GET", "POST"]
+)
+async def test_only_a_query_is_repeated_if_the_kept_connection_was_closed(
+    method: str, bodies: list[bytes]
+) -> None:
+    """A server may close a connection while a request is under way to it. A second payment is never made."""
+    taken: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_first = not taken
+        for _ in range(1 + is_first):
+            await reader.readuntil(b"\r\n\r\n")
+            if is_first and taken:
+                break  # the second request on the first connection is read, and not answered
+            taken.append(b"first" if is_first else b"second")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server, Transport() as transport:
+        url = "http://{}:{}/".format(*server.sockets[0].getsockname())
+        assert isinstance(await transport.call(method, url, timeout_s=PATIENCE_S), Answer)
+        again = await transport.call(method, url, timeout_s=PATIENCE_S)
+    assert taken == bodies
+    assert isinstance(again, Answer if method == "GET" else NoAnswer)

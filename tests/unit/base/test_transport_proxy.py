@@ -11,8 +11,9 @@ import pytest
 import trustme
 from aiohttp import web
 
+from tael.base.http_request import USER_AGENT
 from tael.base.secret import Secret
-from tael.base.transport import USER_AGENT, Answer, NothingSent, Transport
+from tael.base.transport import Answer, NothingSent, Transport
 from tael.channels.outcomes import NotSent
 from tael.config import read_settings
 from tael.main import open_services
@@ -98,6 +99,28 @@ async def test_a_wallet_is_called_through_the_proxy_and_verified_end_to_end() ->
     assert "Proxy-Authorization: Basic " in proxy.heads[0]
     assert isinstance(distrusting, NothingSent)
     assert distrusting.reason.startswith("TLS: the server's certificate is not accepted: ")
+
+
+async def test_a_call_without_tls_is_forwarded_by_the_proxy_with_its_credentials() -> None:
+    heads: list[str] = []
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"10")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npaid")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(forward, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Transport(proxy=Secret(f"http://user:secret@127.0.0.1:{port}")) as transport:
+            url = "http://wallet.example/pay?a=%2b#top"
+            answer = await transport.call("POST", url, body=b"10", timeout_s=PATIENCE_S)
+    assert isinstance(answer, Answer)
+    assert answer.body == b"paid"
+    lines = heads[0].split("\r\n")
+    assert lines[0] == "POST http://wallet.example/pay?a=%2b HTTP/1.1"
+    assert "Host: wallet.example" in lines
+    assert f"Proxy-Authorization: Basic {base64.b64encode(b'user:secret').decode()}" in lines
 
 
 async def test_a_call_that_the_proxy_refuses_was_not_sent() -> None:
