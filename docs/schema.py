@@ -78,7 +78,7 @@ def split(text: str, separator: str) -> Iterator[str]:
 
 
 def apply_statement(tables: dict[str, Table], statement: str) -> None:
-    if match := re.match(r"CREATE TABLE (\w+) \((.*)\)[^)]*(?:\(fillfactor = \d+\))?$", statement):
+    if match := re.match(r"CREATE TABLE (\w+) \((.*?)\)(?: WITH \([^()]*\))?$", statement):
         tables[match[1]] = created(match[1], match[2])
     elif match := re.match(r"ALTER TABLE (\w+) (.*)$", statement):
         for action in split(match[2], ","):

@@ -1,80 +1,134 @@
-"""Delivers due webhooks, and writes the results in batches.
+"""Delivers due webhooks: claims many, fixes their bodies together, sends each, and writes the results in batches.
 
-Each app has its own slots in a worker, more while its receiver is fast and one while it is slow, so that a hanging
-receiver delays its own webhooks only.
+A claim that follows another one goes on where that one ended, which costs the same however many webhooks were delivered
+since the last vacuum: their entries stay in the index until then.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from tael.db.batch import Batch
+from tael.jobs.app_slots import INITIAL_SLOTS, TOTAL_AHEAD, AppSlots, AppSlotTable
 from tael.jobs.runner import Job
-from tael.webhooks.delivery import DeliveryContext, deliver
-from tael.webhooks.store.queue import AppLimits, Delivery, DueWebhook
+from tael.webhooks.delivery import DeliveryContext, deliver, prepare
+from tael.webhooks.store.queue import AppLimits, AppPart, Delivery, DueWebhook, WebhookQueue
 
 #: For all apps together: only so many hanging receivers could delay others.
 TOTAL_SLOTS: Final = 500
-#: Per app: initially, while slow, and at most. Each fast response adds one.
-INITIAL_SLOTS: Final = 4
-SLOW_SLOTS: Final = 1
-MAX_SLOTS: Final = 50
-SLOW_MS: Final = 1000
-#: Beyond this number of apps, only slow ones are remembered.
-MAX_REMEMBERED: Final = 1000
+#: A claim that follows another one waits until then, so that it takes many.
+CLAIM_EVERY_S: Final = 0.02
+#: While claims continue where the last ones ended, one from the beginning is made this often: for apps without a claim
+#: so far, and for webhooks that became due late.
+FULL_CLAIM_EVERY_S: Final = 0.25
+#: The pause between two such claims is at least this many times as long as the last one took.
+PAUSE_PER_FULL_CLAIM: Final = 10
+#: Commits become visible in another order than that of their instants, which hosts with different clocks set.
+OVERLAP: Final = timedelta(seconds=1)
 
 
 def webhook_job(context: DeliveryContext) -> Job[DueWebhook]:
     """The job that delivers webhooks to merchants."""
     deliveries = Deliveries(context)
     renew = context.webhooks.due.renew
-    return Job("webhooks", deliveries.claim, deliveries.deliver, renew, TOTAL_SLOTS, "webhooks")
+    slots = TOTAL_SLOTS + TOTAL_AHEAD
+    return Job("webhooks", deliveries.claim, deliveries.deliver, renew, slots, "webhooks")
 
 
 class Deliveries:
-    """The deliveries of one process, and the slots of each app."""
+    """The deliveries of one process."""
 
     def __init__(self, context: DeliveryContext) -> None:
         self._context = context
-        self._in_progress: Counter[str] = Counter()
-        self._slots: dict[str, int] = {}
+        self._claims = _Claims(context.webhooks.due)
         self._reporting: Batch[Delivery, None] = Batch(self._report)
 
     async def claim(
         self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
     ) -> list[DueWebhook]:
-        """Claim due webhooks, app by app, up to the free slots of each."""
-        apps = {*self._slots, *self._in_progress}
-        limits = AppLimits(INITIAL_SLOTS, {app: self.free_slots(app) for app in apps})
-        webhooks = await self._context.webhooks.due.claim(now, real_now, lease_until, limit, limits)
-        self._in_progress.update(webhook.appcode for webhook in webhooks)
+        """Claim due webhooks, app by app, up to the room of each, and fix their bodies."""
+        claimed = await self._claims.claim(now, real_now, lease_until, limit)
+        webhooks = await prepare(claimed, self._context)
+        for webhook in webhooks:
+            self._claims.apps.of(webhook.appcode).unsent += 1
         return webhooks
 
     async def deliver(self, webhook: DueWebhook) -> None:
-        """Make one attempt and record it."""
+        """Make one attempt and record it. Without a slot in time there is none, and the lease ends."""
+        delivery = await self._delivery(webhook, self._claims.apps.of(webhook.appcode))
+        if delivery is not None:
+            await self._reporting(delivery)
+
+    async def _delivery(self, webhook: DueWebhook, app: AppSlots) -> Delivery | None:
+        try:
+            return await self._sent(webhook, app) if await app.take() else None
+        finally:
+            app.unsent -= 1
+
+    async def _sent(self, webhook: DueWebhook, app: AppSlots) -> Delivery:
         try:
             delivery = await deliver(webhook, self._context)
-            self.learn(webhook.appcode, delivery.attempt.took_ms)
-            await self._reporting(delivery)
+            app.learn(delivery.attempt.took_ms)
+            return delivery
         finally:
-            self._in_progress[webhook.appcode] -= 1
-            if not self._in_progress[webhook.appcode]:
-                del self._in_progress[webhook.appcode]
-
-    def free_slots(self, appcode: str) -> int:
-        """How many more webhooks of this app may start now."""
-        return max(0, self._slots.get(appcode, INITIAL_SLOTS) - self._in_progress[appcode])
-
-    def learn(self, appcode: str, took_ms: int) -> None:
-        """A fast response of any kind adds a slot; a slow one, or none, leaves one slot."""
-        if took_ms >= SLOW_MS:
-            self._slots[appcode] = SLOW_SLOTS
-        else:
-            self._slots[appcode] = min(MAX_SLOTS, self._slots.get(appcode, INITIAL_SLOTS) + 1)
-        if len(self._slots) > MAX_REMEMBERED:
-            self._slots = {app: slots for app, slots in self._slots.items() if slots < INITIAL_SLOTS}
+            app.release()
 
     async def _report(self, deliveries: Sequence[Delivery]) -> list[None]:
         await self._context.webhooks.report(deliveries)
         return [None] * len(deliveries)
+
+
+class _Claims:
+    """Claims of one process. While there is much to deliver, they continue where the last ones ended."""
+
+    def __init__(self, queue: WebhookQueue) -> None:
+        self._queue = queue
+        self.apps = AppSlotTable(time.monotonic)
+        self._since: dict[str, datetime] = {}
+        self._next_claim_s = 0.0
+        self._next_full_claim_s = 0.0
+
+    async def claim(
+        self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
+    ) -> list[DueWebhook]:
+        await asyncio.sleep(self._next_claim_s - time.monotonic())
+        began_s = time.monotonic()
+        lease = now, real_now, lease_until, limit
+        webhooks = await self._claim_parts(*lease) or await self._claim_all(*lease)
+        if webhooks:
+            self._next_claim_s = began_s + CLAIM_EVERY_S
+        return webhooks
+
+    async def _claim_parts(
+        self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
+    ) -> list[DueWebhook]:
+        if time.monotonic() >= self._next_full_claim_s:
+            return []
+        room = self.apps.room()
+        parts = [
+            AppPart(appcode, room[appcode], since) for appcode, since in self._since.items() if room[appcode]
+        ]
+        if not parts:
+            return []
+        webhooks = await self._queue.claim_parts(now, real_now, lease_until, limit, parts)
+        self._since |= _ends_of(webhooks)
+        return webhooks
+
+    async def _claim_all(
+        self, now: datetime, real_now: datetime, lease_until: datetime, limit: int
+    ) -> list[DueWebhook]:
+        began_s = time.monotonic()
+        limits = AppLimits(INITIAL_SLOTS, self.apps.room())
+        webhooks = await self._queue.claim(now, real_now, lease_until, limit, limits)
+        self._since = dict(_ends_of(webhooks))
+        took_s = time.monotonic() - began_s
+        self._next_full_claim_s = began_s + max(FULL_CLAIM_EVERY_S, PAUSE_PER_FULL_CLAIM * took_s)
+        return webhooks
+
+
+def _ends_of(webhooks: Sequence[DueWebhook]) -> Mapping[str, datetime]:
+    """For each app, where its next claim continues. Later ones of an app replace earlier ones."""
+    ordered = sorted((webhook.deliver_at, webhook.appcode) for webhook in webhooks if webhook.deliver_at)
+    return {appcode: deliver_at - OVERLAP for deliver_at, appcode in ordered}

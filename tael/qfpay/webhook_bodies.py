@@ -5,13 +5,14 @@ body's bytes. Every value is a string, so that no receiver rounds a long number.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tael.base.moments import moment_text
 from tael.base.money import Money
 from tael.base.secret import Secret
 from tael.merchants.domain.merchant import Algorithm, App, Style
+from tael.payments.domain.notified import NotifiedPayment
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
 from tael.payments.store.payments import Payments
@@ -20,8 +21,12 @@ from tael.qfpay import codes, signature
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.queue import DueWebhook
 
+ReportedPayment = Payment | NotifiedPayment
+#: mchid and syssn.
+Key = tuple[str, str]
 
-def payment_members(payment: Payment, style: Style) -> dict[str, str]:
+
+def payment_members(payment: ReportedPayment, style: Style) -> dict[str, str]:
     """The members of the webhook of a paid payment."""
     old = {
         "mchid": payment.mchid,
@@ -47,7 +52,7 @@ def payment_members(payment: Payment, style: Style) -> dict[str, str]:
     }
 
 
-def refund_members(payment: Payment, refund: Refund) -> dict[str, str]:
+def refund_members(payment: ReportedPayment, refund: Refund) -> dict[str, str]:
     """The members of the new-style webhook of a completed refund."""
     return _new_members(
         payment, refund.syssn, refund.reference, refund.amount, refund.client_time, refund.created_at
@@ -78,7 +83,12 @@ def sign(body: bytes, style: Style, key: Secret, algorithm: Algorithm = "MD5") -
 
 
 def _new_members(
-    payment: Payment, syssn: str, reference: str, amount: Money, client_time: str, created_at: datetime
+    payment: ReportedPayment,
+    syssn: str,
+    reference: str,
+    amount: Money,
+    client_time: str,
+    created_at: datetime,
 ) -> dict[str, str]:
     return {
         "status": "1",
@@ -107,17 +117,35 @@ class WebhookRenderer:
         self._payments = payments
         self._refunds = refunds
 
-    async def body(self, webhook: DueWebhook, style: Style) -> bytes:
-        """Raises StoreUnavailable, and LookupError if a row is gone, which the database forbids."""
-        payment = await self._payments.by_syssn(webhook.mchid, webhook.payment_syssn)
-        if payment is None:
-            raise LookupError(f"webhook of {webhook.cause} has lost its payment")
-        if webhook.kind is WebhookKind.PAYMENT:
-            return body_of(payment_members(payment, style))
-        refund = await self._refunds.by_syssn(webhook.mchid, webhook.cause)
-        if refund is None:
-            raise LookupError(f"webhook of {webhook.cause} has lost its refund")
-        return body_of(refund_members(payment, refund))
+    async def bodies(self, webhooks: Sequence[DueWebhook]) -> list[bytes | None]:
+        """In the order of `webhooks`, which have styles. None if a row is gone, which the database forbids.
+
+        Payments and refunds are read with one statement each. Raises StoreUnavailable.
+        """
+        payments = await self._payments.notified({_payment_key(webhook) for webhook in webhooks})
+        of_refunds = {_key(webhook) for webhook in webhooks if webhook.kind is WebhookKind.REFUND}
+        refunds = await self._refunds.by_keys(of_refunds) if of_refunds else {}
+        return [
+            _body(webhook, payments.get(_payment_key(webhook)), refunds.get(_key(webhook)))
+            for webhook in webhooks
+        ]
 
     def sign(self, body: bytes, style: Style, app: App, now: datetime) -> str:
         return sign(body, style, app.webhook_key(now), app.response_algorithm)
+
+
+def _body(webhook: DueWebhook, payment: NotifiedPayment | None, refund: Refund | None) -> bytes | None:
+    """None without the rows that the webhook is about."""
+    if payment is None:
+        return None
+    if webhook.kind is WebhookKind.PAYMENT:
+        return body_of(payment_members(payment, webhook.style or Style.OLD))
+    return None if refund is None else body_of(refund_members(payment, refund))
+
+
+def _payment_key(webhook: DueWebhook) -> Key:
+    return webhook.mchid, webhook.payment_syssn
+
+
+def _key(webhook: DueWebhook) -> Key:
+    return webhook.mchid, webhook.cause

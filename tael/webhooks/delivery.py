@@ -1,10 +1,12 @@
-"""Delivering webhooks: one attempt for one webhook.
+"""Delivering webhooks: bodies for many, and one attempt for one.
 
 The URL is read at each attempt, since an app's settings may change. The body is fixed at the first attempt and stored
 before it is sent, so that every retry sends the same bytes.
 """
 
+import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
@@ -13,7 +15,7 @@ import structlog
 
 from tael.base.clock import Clock
 from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
-from tael.merchants.credential_cache import CredentialCache
+from tael.merchants.credential_cache import AppContext, CredentialCache
 from tael.merchants.domain.merchant import App, Style
 from tael.webhooks.domain.webhook import RETRY_GAPS, WebhookKind, WebhookState, is_acknowledged
 from tael.webhooks.store.queue import Attempt, Delivery, DueWebhook
@@ -31,8 +33,8 @@ ACKNOWLEDGED: Final = "acknowledged"
 class Renderer(Protocol):
     """Bodies and signatures of webhooks in the merchants' dialect."""
 
-    async def body(self, webhook: DueWebhook, style: Style) -> bytes:
-        """The body of a webhook that has none yet. Raises StoreUnavailable."""
+    async def bodies(self, webhooks: Sequence[DueWebhook]) -> list[bytes | None]:
+        """Bodies in the styles of `webhooks` and in their order; None if a row is gone. Raises StoreUnavailable."""
         ...
 
     def sign(self, body: bytes, style: Style, app: App, now: datetime) -> str: ...
@@ -49,22 +51,45 @@ class DeliveryContext:
     clock: Clock
 
 
+async def prepare(webhooks: Sequence[DueWebhook], dependencies: DeliveryContext) -> list[DueWebhook]:
+    """`webhooks` with their bodies, as far as they are to be sent and can be rendered. Raises StoreUnavailable."""
+    apps = await _apps_of(webhooks, dependencies.credentials)
+    bare = [
+        replace(webhook, style=app.webhook_style)
+        for webhook in webhooks
+        if webhook.body is None
+        and (app := apps.get(webhook.appcode))
+        and is_wanted(webhook, app.webhook_style)
+    ]
+    if not bare:
+        return list(webhooks)
+    fixed = await fix_bodies(bare, dependencies.webhooks, dependencies.renderer)
+    by_key = {webhook.key: webhook for webhook in fixed}
+    return [by_key.get(webhook.key, webhook) for webhook in webhooks]
+
+
+async def _apps_of(webhooks: Sequence[DueWebhook], credentials: CredentialCache) -> Mapping[str, App]:
+    """Each app once, without those that cannot be read: their deliveries meet the error again."""
+    appcodes = {webhook.appcode for webhook in webhooks}
+    contexts = await asyncio.gather(*map(credentials.app, appcodes), return_exceptions=True)
+    found = zip(appcodes, contexts, strict=True)
+    return {appcode: context.app for appcode, context in found if isinstance(context, AppContext)}
+
+
 async def deliver(webhook: DueWebhook, dependencies: DeliveryContext) -> Delivery:
-    """Make one attempt; the caller writes the result. Raises StoreUnavailable."""
+    """Make one attempt for a prepared webhook; the caller writes the result.
+
+    Raises StoreUnavailable, and LookupError if the webhook has no body.
+    """
     context = await dependencies.credentials.app(webhook.appcode)
     if context is None:
         return _ended(webhook, WebhookState.EXHAUSTED, "no such app", dependencies)
     app = context.app
     if webhook.body is None:
-        style = app.webhook_style
-        if not is_wanted(webhook, style):
-            result = "the old style has no refund webhooks"
-            return _ended(webhook, WebhookState.NOT_WANTED, result, dependencies)
-        webhook = replace(
-            webhook,
-            style=style,
-            body=await fixed_body(webhook, style, dependencies.webhooks, dependencies.renderer),
-        )
+        if is_wanted(webhook, app.webhook_style):
+            raise LookupError(f"webhook of {webhook.cause} has no body")
+        result = "the old style has no refund webhooks"
+        return _ended(webhook, WebhookState.NOT_WANTED, result, dependencies)
     return _delivery(webhook, app, await _attempt(webhook, app, dependencies), dependencies.clock.now())
 
 
@@ -97,11 +122,14 @@ def _delivery(webhook: DueWebhook, app: App, attempt: Attempt, now: datetime) ->
     return Delivery(webhook, WebhookState.DUE, attempt, deliver_at=now + gaps[failed_before])
 
 
-async def fixed_body(webhook: DueWebhook, style: Style, webhooks: Webhooks, renderer: Renderer) -> bytes:
-    """The bytes to send, stored before they are sent. A body stored earlier is not replaced."""
-    body = await renderer.body(webhook, style)
-    await webhooks.fix_body(webhook, style, body)
-    return body
+async def fix_bodies(webhooks: Sequence[DueWebhook], store: Webhooks, renderer: Renderer) -> list[DueWebhook]:
+    """Those of `webhooks` that can be rendered, with the bytes to send, which are stored before they are sent.
+
+    A body stored earlier is not replaced. Each of `webhooks` has a style.
+    """
+    bodies = await renderer.bodies(webhooks)
+    rendered = [(webhook, body) for webhook, body in zip(webhooks, bodies, strict=True) if body is not None]
+    return await store.fix_bodies([webhook for webhook, _ in rendered], [body for _, body in rendered])
 
 
 async def _attempt(webhook: DueWebhook, app: App, dependencies: DeliveryContext) -> Attempt:

@@ -4,7 +4,7 @@ Nothing is claimed and no attempt is logged, so the real delivery is unaffected.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tael.base.clock import Clock
@@ -14,7 +14,7 @@ from tael.webhooks.delivery import (
     DELIVERY_TIMEOUT_S,
     MAX_READ_BYTES,
     Renderer,
-    fixed_body,
+    fix_bodies,
     headers_of,
     is_wanted,
 )
@@ -76,7 +76,7 @@ class Follower:
         app = await self.merchants.app(webhook.appcode)
         if webhook.body is not None or app is None or not is_wanted(webhook, app.webhook_style):
             return False
-        await fixed_body(webhook, app.webhook_style, self.webhooks, self.renderer)
+        await fix_bodies([replace(webhook, style=app.webhook_style)], self.webhooks, self.renderer)
         return True
 
 

@@ -22,6 +22,7 @@ GATEWAY = ROOT / "tael"
 #: The single module of each, and exceptions with their reason.
 TIME = {
     "base/clock.py",
+    "jobs/webhooks.py",  # when it claims next, by the same time as leases
     "jobs/runner.py",  # leases are in real time, whatever a demo's clock does
     "base/read_cache.py",  # how old a cached row is
     "base/key_file.py",  # when it was looked at, and how long it is unchanged

@@ -4,7 +4,7 @@ The two hot functions take lists and run one statement each; `Batch` collects th
 if the row's `version` is unchanged, so no lock is held while deciding.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,9 +22,10 @@ from tael.incidents.store.incidents import write_incidents
 from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import write_entries
 from tael.merchants.domain.merchant import VolumeLimits
+from tael.payments.domain.notified import NotifiedPayment
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.volume import NewPayment, Volume, VolumePeriod, refusals
-from tael.payments.store.rows import PAYMENT
+from tael.payments.store.rows import NOTIFIED_PAYMENT, PAYMENT
 from tael.payments.store.volumes import locked_volumes, volume_of
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 
@@ -68,6 +69,7 @@ WHERE p.mchid = w.mchid AND p.syssn = w.syssn AND p.version = w.version
 RETURNING p.syssn
 """
 
+NOTIFIED: Final = f"SELECT {NOTIFIED_PAYMENT.select} {OF_KEYS}"
 BY_SYSSN: Final = f"SELECT {PAYMENT.select} FROM payment WHERE mchid = $1 AND syssn = $2"
 #: One primary key lookup per merchant, since a syssn alone has no index.
 ANYWHERE: Final = f"""
@@ -153,6 +155,11 @@ class Payments:
         rows = await self._database.fetch(BY_SYSSN, mchid, syssn)
         return PAYMENT.read(rows[0]) if rows else None
 
+    async def notified(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], NotifiedPayment]:
+        """The payments with these mchids and syssns, by them, as webhooks report them."""
+        rows = await self._database.fetch(NOTIFIED, *columns_of(keys))
+        return {(payment.mchid, payment.syssn): payment for payment in map(NOTIFIED_PAYMENT.read, rows)}
+
     async def find_anywhere(self, syssn: str) -> Payment | None:
         """The payment with this number of any merchant. Slow: not for merchants' requests."""
         rows = await self._database.fetch(ANYWHERE, syssn)
@@ -222,6 +229,11 @@ async def insert_under_reference(connection: "Connection", new: NewPayment, ende
     return _opened((await _insert(connection, [new]))[0])
 
 
+def columns_of(keys: Collection[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """The parameters of `unnest` for keys of two columns."""
+    return [mchid for mchid, _ in keys], [syssn for _, syssn in keys]
+
+
 def _opened(result: Opened) -> bool:
     """Raises AmountRefused."""
     if isinstance(result, AmountRefused):
@@ -247,7 +259,7 @@ async def _insert(connection: "Connection", new: Sequence[NewPayment]) -> list[O
 
 async def lock_payments(connection: "Connection", keys: Sequence[tuple[str, str]]) -> dict[str, Payment]:
     """Lock payments by (mchid, syssn), in the order that all transactions use; the result is by syssn."""
-    rows = await connection.fetch(LOCK, [mchid for mchid, _ in keys], [syssn for _, syssn in keys])
+    rows = await connection.fetch(LOCK, *columns_of(keys))
     return {row["syssn"]: PAYMENT.read(row) for row in rows}
 
 

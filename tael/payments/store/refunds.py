@@ -3,7 +3,7 @@
 An outcome is written if the refund's version is unchanged; the sums on its payment are changed relatively.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
@@ -19,7 +19,7 @@ from tael.ledger.store.entries import write_entries
 from tael.payments.domain.entries import fee_back_entries
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund, RefundState
-from tael.payments.store.payments import lock_payments
+from tael.payments.store.payments import columns_of, lock_payments
 from tael.payments.store.reservations import Reservation, ReservationResult, reserve
 from tael.payments.store.rows import REFUND
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
@@ -67,6 +67,9 @@ SELECT syssn FROM changed
 VERSIONS: Final = """
 SELECT syssn, version FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 """
+BY_KEYS: Final = f"""
+SELECT {REFUND.select} FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
 BY_SYSSN: Final = f"SELECT {REFUND.select} FROM refund WHERE mchid = $1 AND syssn = $2"
 #: Not ordered: the index on the merchant's newest refunds could be taken for the order.
 OF_PAYMENT: Final = f"SELECT {REFUND.select} FROM refund WHERE mchid = $1 AND payment_syssn = $2"
@@ -103,6 +106,11 @@ class Refunds:
     async def by_syssn(self, mchid: str, syssn: str) -> Refund | None:
         rows = await self._database.fetch(BY_SYSSN, mchid, syssn)
         return REFUND.read(rows[0]) if rows else None
+
+    async def by_keys(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Refund]:
+        """The refunds with these mchids and syssns, by them."""
+        rows = await self._database.fetch(BY_KEYS, *columns_of(keys))
+        return {(refund.mchid, refund.syssn): refund for refund in map(REFUND.read, rows)}
 
     async def of_payment(self, mchid: str, payment_syssn: str) -> list[Refund]:
         """All refunds of a payment, including failed ones, oldest first."""

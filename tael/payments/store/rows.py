@@ -9,6 +9,7 @@ import msgspec
 from tael.base.pay_types import PAY_TYPES
 from tael.channels.outcomes import PayCode, PayLink, PayParams
 from tael.db.tables import MONEY, Codec, Home, Table
+from tael.payments.domain.notified import NotifiedPayment
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.refund import Refund
 from tael.payments.domain.reversal import Reversal
@@ -67,13 +68,17 @@ def _scheduled(check_at: datetime | None) -> datetime | None:
     return check_at + EXPEDITED if check_at is not None and check_at.year < 1970 else check_at
 
 
+PAY_TYPE: Final = Codec({"pay_type": "text"}, lambda pay_type: (pay_type.code,), PAY_TYPES.__getitem__)
+NOTIFIED_PAYMENT: Final = Table(
+    "payment", Home.CELL, NotifiedPayment, KEY, codecs={"pay_type": PAY_TYPE, "amount": MONEY}
+)
 PAYMENT: Final = Table(
     "payment",
     Home.CELL,
     Payment,
     KEY,
     codecs={
-        "pay_type": Codec({"pay_type": "text"}, lambda pay_type: (pay_type.code,), PAY_TYPES.__getitem__),
+        "pay_type": PAY_TYPE,
         "amount": MONEY,
         "pay": Codec({"pay": "text"}, lambda pay: (pay_text(pay),), pay_of),
         "check_at": Codec({"check_at": "timestamptz"}, lambda at: (at,), _scheduled),

@@ -5,12 +5,12 @@ before it are no longer due, so a refund's webhook follows the payment's, or tha
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from tael.db.database import Database
-from tael.db.due_queue import DueQueue
+from tael.db.due_queue import IS_DUE, DueQueue
 from tael.db.tables import Home, Table
 from tael.merchants.domain.merchant import Style
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
@@ -27,6 +27,15 @@ class AppLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class AppPart:
+    """Up to `limit` webhooks of one app that are due since `since` or later."""
+
+    appcode: str
+    limit: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DueWebhook:
     """A webhook to deliver. `body` is None until the first attempt fixes it."""
 
@@ -35,10 +44,15 @@ class DueWebhook:
     kind: WebhookKind
     appcode: str
     payment_syssn: str
+    deliver_at: datetime | None
     style: Style | None
     body: bytes | None
     attempts: int
     attempts_before: int  #: of `attempts`, those before an operator's resend
+
+    @property
+    def key(self) -> tuple[str, str, WebhookKind]:
+        return self.mchid, self.cause, self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +80,35 @@ class Delivery:
 DUE: Final = Table(
     "webhook", Home.CELL, DueWebhook, ("mchid", "cause", "kind"), internal={"lease_until": "timestamptz"}
 )
-#: `queued` steps through the index from one app to the next, whatever the length of their queues. Kinds are compared
-#: first: a payment comes before its refunds even if the clocks of two hosts disagree.
-CLAIM: Final = f"""
+#: A step from one app to the next through the index, whatever the length of their queues.
+FIRST_APP: Final = "SELECT appcode FROM webhook WHERE deliver_at IS NOT NULL ORDER BY appcode LIMIT 1"
+NEXT_APP: Final = """
+SELECT w.appcode FROM webhook AS w
+WHERE w.deliver_at IS NOT NULL AND w.appcode > queued.appcode ORDER BY w.appcode LIMIT 1
+"""
+QUEUED_APPS: Final = f"""
 WITH RECURSIVE queued AS (
-    (SELECT appcode FROM webhook WHERE deliver_at IS NOT NULL ORDER BY appcode LIMIT 1)
+    ({FIRST_APP})
     UNION ALL
-    SELECT (
-        SELECT w.appcode FROM webhook AS w
-        WHERE w.deliver_at IS NOT NULL AND w.appcode > queued.appcode ORDER BY w.appcode LIMIT 1
-    ) FROM queued WHERE queued.appcode IS NOT NULL
-), room AS (
-    SELECT queued.appcode, coalesce(p.room, $5::integer) AS places
-    FROM queued LEFT JOIN unnest($6::text[], $7::integer[]) AS p (appcode, room) USING (appcode)
-    WHERE queued.appcode IS NOT NULL
-), due AS (
+    SELECT ({NEXT_APP}) FROM queued WHERE queued.appcode IS NOT NULL
+)"""
+#: $1 now, $2 the real time, $3 the lease's end, $4 the limit; `room` has the apps. A payment's webhook waits for none,
+#: and a refund's for those before it. Kinds are compared first: a payment comes before its refunds even if the clocks
+#: of two hosts disagree.
+TAKEN: Final = f"""
+due AS (
     SELECT first.mchid, first.cause, first.kind
     FROM room CROSS JOIN LATERAL (
         SELECT w.mchid, w.cause, w.kind, w.deliver_at FROM webhook AS w
-        WHERE w.appcode = room.appcode AND w.deliver_at <= $1 AND (w.lease_until IS NULL OR w.lease_until < $2)
-          AND NOT EXISTS (
+        WHERE w.appcode = room.appcode AND w.deliver_at >= room.since AND w.deliver_at <= $1
+          AND (w.lease_until IS NULL OR w.lease_until < $2)
+          AND (w.kind = 'payment' OR NOT EXISTS (
+            SELECT FROM webhook AS p
+            WHERE p.mchid = w.mchid AND p.cause = w.payment_syssn AND p.kind = 'payment' AND p.deliver_at IS NOT NULL
+          ) AND NOT EXISTS (
             SELECT FROM webhook AS e
             WHERE e.mchid = w.mchid AND e.payment_syssn = w.payment_syssn AND e.deliver_at IS NOT NULL
-              AND (e.kind, e.created_at, e.cause) < (w.kind, w.created_at, w.cause))
+              AND e.kind <> 'payment' AND (e.kind, e.created_at, e.cause) < (w.kind, w.created_at, w.cause)))
         ORDER BY w.deliver_at LIMIT room.places FOR NO KEY UPDATE SKIP LOCKED
     ) AS first
     ORDER BY first.deliver_at LIMIT $4
@@ -98,10 +118,30 @@ FROM due
 WHERE h.mchid = due.mchid AND h.cause = due.cause AND h.kind = due.kind
 RETURNING {DUE.select_from("h")}
 """
+#: Of all apps, from the beginning of their queues. $5 to $7 are AppLimits.
+CLAIM: Final = f"""
+{QUEUED_APPS}, room AS (
+    SELECT queued.appcode, coalesce(p.room, $5::integer) AS places, timestamptz '-infinity' AS since
+    FROM queued LEFT JOIN unnest($6::text[], $7::integer[]) AS p (appcode, room) USING (appcode)
+    WHERE queued.appcode IS NOT NULL
+), {TAKEN}"""
+#: Of some apps, from an instant on. The index keeps the entries of delivered webhooks until the next vacuum; there may
+#: be very many of them before that instant.
+CLAIM_PARTS: Final = f"""
+WITH room AS (
+    SELECT * FROM unnest($5::text[], $6::integer[], $7::timestamptz[]) AS p (appcode, places, since)
+), {TAKEN}"""
 #: In any state; for readers that claim nothing.
 NEWEST: Final = f"""
 SELECT {DUE.select} FROM webhook
 WHERE $1::text IS NULL OR appcode = $1 ORDER BY created_at DESC, kind DESC, cause DESC LIMIT $2
+"""
+#: Stores bodies where none is stored yet; returns what is stored now.
+FIX_BODIES: Final = """
+UPDATE webhook AS h SET style = coalesce(h.style, r.style), body = coalesce(h.body, r.body)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[]) AS r (mchid, cause, kind, style, body)
+WHERE h.mchid = r.mchid AND h.cause = r.cause AND h.kind = r.kind
+RETURNING h.mchid, h.cause, h.kind, h.style, h.body
 """
 LOG: Final = """
 INSERT INTO webhook_attempt (mchid, cause, kind, attempt, started_at, took_ms, status, result, answer)
@@ -155,10 +195,41 @@ class WebhookQueue(DueQueue[DueWebhook]):
         rooms = list(limits.remaining), list(limits.remaining.values())
         return await self._claim(CLAIM, now, real_now, lease_until, limit, limits.default, *rooms)
 
+    async def claim_parts(
+        self,
+        now: datetime,
+        real_now: datetime,
+        lease_until: datetime,
+        limit: int,
+        parts: Sequence[AppPart],
+    ) -> list[DueWebhook]:
+        """As `claim`, for `parts` only. Raises StoreUnavailable."""
+        columns = [p.appcode for p in parts], [p.limit for p in parts], [p.since for p in parts]
+        return await self._claim(CLAIM_PARTS, now, real_now, lease_until, limit, *columns)
+
+    def has_due_rows(self) -> str:
+        """App by app, like the index, so that delivered rows and those that are not due yet cost nothing."""
+        return f"""EXISTS (
+    {QUEUED_APPS}
+    SELECT FROM queued CROSS JOIN LATERAL (
+        SELECT FROM webhook WHERE appcode = queued.appcode AND {IS_DUE.format(at="deliver_at")}
+        ORDER BY deliver_at LIMIT 1
+    ) AS first)"""
+
 
 async def newest(database: Database, appcode: str | None, limit: int) -> list[DueWebhook]:
     """The newest webhooks of an app or of all, oldest first."""
     return [DUE.read(row) for row in reversed(await database.fetch(NEWEST, appcode, limit))]
+
+
+async def fix_bodies(
+    database: Database, webhooks: Sequence[DueWebhook], bodies: Sequence[bytes]
+) -> list[DueWebhook]:
+    """Store the styles of `webhooks` and `bodies`, unless others are stored already; `webhooks` as they are now."""
+    rows = await database.fetch(FIX_BODIES, *DUE.arrays(webhooks, (*DUE.key, "style")), bodies)
+    stored = {(mchid, cause, kind): (Style(style), body) for mchid, cause, kind, style, body in rows}
+    found = ((webhook, *stored[webhook.key]) for webhook in webhooks)
+    return [replace(webhook, style=style, body=body) for webhook, style, body in found]
 
 
 async def report(database: Database, deliveries: Sequence[Delivery]) -> None:

@@ -21,6 +21,7 @@ from tael.webhooks.store.queue import (
     Delivery,
     DueWebhook,
     WebhookQueue,
+    fix_bodies,
     newest,
     report,
 )
@@ -81,11 +82,6 @@ NEW: Final = Table(
 )
 STATUS: Final = Table("webhook", Home.CELL, NotificationStatus, DUE.key)
 WRITE: Final = f"{NEW.insert()} ON CONFLICT DO NOTHING"
-FIX_BODY: Final = """
-UPDATE webhook SET style = $4, body = $5
-WHERE mchid = $1 AND cause = $2 AND kind = $3 AND body IS NULL
-"""
-
 OF_CAUSES: Final = f"""
 SELECT {STATUS.select} FROM webhook WHERE mchid = $1 AND cause = ANY($2) ORDER BY created_at, cause, kind
 """
@@ -132,11 +128,9 @@ class Webhooks:
         self._database = database
         self.due: Final = WebhookQueue(database)
 
-    async def fix_body(self, webhook: DueWebhook, style: Style, body: bytes) -> None:
-        """Store the bytes that are about to be sent, unless a body is stored already."""
-        await self._database.execute(
-            FIX_BODY, webhook.mchid, webhook.cause, webhook.kind.value, style.value, body
-        )
+    async def fix_bodies(self, webhooks: Sequence[DueWebhook], bodies: Sequence[bytes]) -> list[DueWebhook]:
+        """Store the bytes that are about to be sent. Returns what is stored: a body that was stored before stays."""
+        return await fix_bodies(self._database, webhooks, bodies)
 
     async def report(self, deliveries: Sequence[Delivery]) -> None:
         """Write the results of many attempts at once."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -199,8 +200,9 @@ async def test_a_webhook_is_due_until_it_is_delivered_and_keeps_its_bytes(store:
     await paid(store, a_payment())
     real_now = datetime.now(UTC)
     (first,) = await store.webhooks.due.claim(DUE, real_now, real_now + LEASE, 50)
-    await store.webhooks.fix_body(first, Style.OLD, b"first")
-    await store.webhooks.fix_body(first, Style.NEW, b"second")
+    for style, body in ((Style.OLD, b"first"), (Style.NEW, b"second")):
+        (fixed,) = await store.webhooks.fix_bodies([replace(first, style=style)], [body])
+        assert (fixed.style, fixed.body) == (Style.OLD, b"first")
     await store.webhooks.report(
         [Delivery(first, WebhookState.DUE, Attempt(NOW, 7, 500, "HTTP 500"), deliver_at=DUE)]
     )

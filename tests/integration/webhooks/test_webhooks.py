@@ -13,18 +13,14 @@ from aiohttp import web
 
 from tael.base.egress import EgressPolicy
 from tael.base.transport import NOT_ALLOWED, Transport
+from tael.jobs import webhooks
+from tael.jobs.app_slots import INITIAL_SLOTS, MAX_SLOTS
 from tael.jobs.runner import run_for_ever, run_once
-from tael.jobs.webhooks import (
-    INITIAL_SLOTS,
-    MAX_SLOTS,
-    SLOW_MS,
-    SLOW_SLOTS,
-    Deliveries,
-    webhook_job,
-)
+from tael.jobs.webhooks import Deliveries, webhook_job
+from tael.merchants.domain.merchant import Style
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment
-from tael.webhooks.delivery import DeliveryContext
+from tael.webhooks.delivery import DeliveryContext, prepare
 from tael.webhooks.domain.webhook import RETRY_GAPS, WebhookKind, WebhookState
 from tael.webhooks.store.queue import AppLimits, Attempt, Delivery, DueWebhook
 from tael.webhooks.store.webhooks import NewWebhook, NotificationStatus, write_webhooks
@@ -162,18 +158,57 @@ async def test_an_app_has_no_more_calls_at_a_time_than_its_places(
     assert receivers.limit["busy"] <= MAX_SLOTS
 
 
-def test_quick_responses_earn_places_and_a_slow_one_costs_all_but_one(
-    store: Store, context: DeliveryContext
+async def test_an_app_whose_webhooks_come_meanwhile_waits_for_no_long_queue_of_another(
+    store: Store, context: DeliveryContext, receivers: Receivers
 ) -> None:
-    deliveries = Deliveries(context)
-    assert deliveries.free_slots("app") == INITIAL_SLOTS
-    for _ in range(2 * MAX_SLOTS):
-        deliveries.learn("app", SLOW_MS - 1)
-    assert deliveries.free_slots("app") == MAX_SLOTS
-    deliveries.learn("app", SLOW_MS)
-    assert deliveries.free_slots("app") == SLOW_SLOTS
-    deliveries.learn("app", 0)
-    assert (deliveries.free_slots("app"), deliveries.free_slots("other")) == (SLOW_SLOTS + 1, INITIAL_SLOTS)
+    for appcode in ("busy", "other"):
+        await with_app(store, receivers, appcode)
+    await payments_due(store, "busy", 30)
+    deliveries, clock = Deliveries(context), clock_of(context)
+    clock.at = NOW + timedelta(hours=1)
+
+    async def claim() -> Counter[str]:
+        real_now = datetime.now(UTC)
+        rows = await deliveries.claim(clock.at, real_now, real_now + LEASE, 50)
+        await asyncio.gather(*map(deliveries.deliver, rows))
+        return Counter(row.appcode for row in rows)
+
+    assert await claim() == {"busy": INITIAL_SLOTS}
+    await payments_due(store, "other", 1, NOW - timedelta(hours=1))
+    claimed: Counter[str] = Counter()
+    while rows := await claim():
+        claimed += rows
+    assert claimed == {"busy": 30 - INITIAL_SLOTS, "other": 1}
+
+
+async def test_an_app_without_a_claim_so_far_waits_for_no_queue_that_never_ends(
+    store: Store, context: DeliveryContext, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "FULL_CLAIM_EVERY_S", 0.0)
+    monkeypatch.setattr(webhooks, "PAUSE_PER_FULL_CLAIM", 0)
+    for appcode in ("busy", "other"):
+        await with_app(store, receivers, appcode)
+    await payments_due(store, "busy", 3 * INITIAL_SLOTS)
+    job, clock = webhook_job(context), clock_of(context)
+    clock.at = NOW + timedelta(hours=1)
+    assert await run_once(job, clock) == INITIAL_SLOTS
+    await payments_due(store, "other", 1)
+    await run_once(job, clock)
+    assert len(receivers.received["other"]) == 1
+
+
+async def test_a_claim_that_finds_nothing_where_the_last_one_ended_begins_again(
+    store: Store, context: DeliveryContext, receivers: Receivers
+) -> None:
+    """Webhooks may become due late: after a lost lease, or by a host whose clock is behind."""
+    await with_app(store, receivers, "shop")
+    await payments_due(store, "shop", 1)
+    job, clock = webhook_job(context), clock_of(context)
+    clock.at = NOW + timedelta(seconds=1)
+    assert await run_once(job, clock) == 1
+    await payments_due(store, "shop", 1, NOW - timedelta(hours=1))
+    assert await run_once(job, clock) == 1
+    assert len(set(receivers.received["shop"])) == 2
 
 
 async def test_a_claim_takes_up_to_the_places_of_each_app_longest_overdue_first(store: Store) -> None:
@@ -256,6 +291,79 @@ async def test_refunds_that_wait_for_a_payment_are_not_claimed_before_its_next_a
     (again,) = await claimed(store, turn)
     await store.webhooks.report([ended(again, WebhookState.DELIVERED, at=late)])
     assert [row.cause for row in await claimed(store, late)] == refunds[:1]
+
+
+# ---- bodies -------------------------------------------------------------------------------------------------------
+
+
+async def test_all_bodies_of_a_claim_are_stored_before_the_first_is_sent(
+    store: Store, context: DeliveryContext, receivers: Receivers
+) -> None:
+    await with_app(store, receivers, "shop")
+    payments = await payments_due(store, "shop", INITIAL_SLOTS)
+    stored: list[set[bytes]] = []
+
+    async def look() -> web.Response:
+        stored.append({row.body or b"" for row in await store.webhooks.to_send("shop", 50)})
+        return await success()
+
+    receivers.responses["shop"] = look
+    clock_of(context).at = NOW + timedelta(seconds=1)
+    assert await run_once(webhook_job(context), context.clock) == INITIAL_SLOTS
+    assert stored == [set(receivers.received["shop"])] * len(payments)
+    assert len(stored[0]) == len(payments)
+
+
+async def test_a_body_that_was_stored_meanwhile_is_the_one_that_is_sent(
+    store: Store, context: DeliveryContext, receivers: Receivers
+) -> None:
+    await with_app(store, receivers, "shop")
+    await payments_due(store, "shop", 1)
+    (webhook,) = await claimed(store, NOW + timedelta(seconds=1))
+    await store.webhooks.fix_bodies([replace(webhook, style=Style.OLD)], [b"stored"])
+    (prepared,) = await prepare([webhook], context)
+    assert (prepared.style, prepared.body) == (Style.OLD, b"stored")
+
+
+async def test_a_webhook_whose_payment_is_missing_delays_no_other_of_its_claim(
+    store: Store, context: DeliveryContext, receivers: Receivers
+) -> None:
+    await with_app(store, receivers, "shop")
+    (payment,) = await payments_due(store, "shop", 1)
+    lost = new_syssn()
+    async with store.database.transaction() as connection:
+        await write_webhooks(
+            connection, [NewWebhook(payment.mchid, lost, WebhookKind.PAYMENT, "shop", lost, NOW)]
+        )
+    clock_of(context).at = NOW + timedelta(seconds=1)
+    assert await run_once(webhook_job(context), context.clock) == 2
+    assert (await row_of(store, payment)).state is WebhookState.DELIVERED
+    (row,) = await store.webhooks.of_causes(payment.mchid, [lost])
+    assert (row.state, row.style, row.attempts) == (WebhookState.DUE, None, 0)
+    assert len(receivers.received["shop"]) == 1
+
+
+async def test_apps_of_both_styles_share_a_claim(
+    store: Store, context: DeliveryContext, receivers: Receivers
+) -> None:
+    await with_app(store, receivers, "new", webhook_style=Style.NEW)
+    await with_app(store, receivers, "old", webhook_style=Style.OLD)
+    payments = {appcode: (await payments_due(store, appcode, 1))[0] for appcode in ("new", "old")}
+    causes = {appcode: new_syssn() for appcode in payments}
+    async with store.database.transaction() as connection:
+        await write_webhooks(
+            connection,
+            [
+                NewWebhook(payment.mchid, causes[appcode], WebhookKind.REFUND, appcode, payment.syssn, NOW)
+                for appcode, payment in payments.items()
+            ],
+        )
+    job, clock = webhook_job(context), clock_of(context)
+    clock.at = NOW + timedelta(seconds=1)
+    assert [await run_once(job, clock), await run_once(job, clock)] == [2, 2]
+    assert [b'"notify_type"' in receivers.received[appcode][0] for appcode in payments] == [True, False]
+    (not_wanted,) = await store.webhooks.of_causes(payments["old"].mchid, [causes["old"]])
+    assert (not_wanted.state, not_wanted.attempts) == (WebhookState.NOT_WANTED, 1)
 
 
 # ---- the log of attempts ------------------------------------------------------------------------------------------
