@@ -65,18 +65,20 @@ def run(
         measured_on = rig.rig_of(server.url, folder)
         print(rig.shown(measured_on), flush=True)
         wallet_url = exits.enter_context(processes.wallet(folder / "wallet.log"))
-        receiver_url = exits.enter_context(receiver.running(_free_port(), folder / "receiver.log"))
+        merchant = exits.enter_context(receiver.running(_free_port(), folder / "receiver.log"))
         url = cluster.create(server, "small")
-        asyncio.run(setup.add_merchant(url, receiver_url))
+        asyncio.run(setup.add_merchant(url, merchant.url))
         template = _template(server, url, wallet_url)
         single, batch32 = asyncio.run(_limits(server, url, template))
         bench = Bench(server, url, wallet_url, figures, seconds, single, batch32)
         _show_written(bench)
-        large = ""
+        large = delivered = ""
         if "growth" in parts or "queries" in parts:
             large, loaded_s = rows.database_of(server, number_of_rows, template)
             size = cluster.size_of(large) / 1e9
             print(f"{number_of_rows} orders: {size:.1f} GB, loaded in {loaded_s:.0f} s (0: kept)", flush=True)
+        if "webhooks" in parts:
+            delivered = webhooks.new_database(server, merchant, template, seconds)
         for number in range(rounds):
             print(f"round {number + 1} of {rounds}", flush=True)
             if "rates" in parts:
@@ -86,7 +88,7 @@ def run(
             if "isolation" in parts:
                 isolation.measure(bench)
             if "webhooks" in parts:
-                webhooks.measure(bench, receiver_url, seconds)
+                webhooks.measure(bench, merchant, delivered)
             if "growth" in parts:
                 _growth(bench, large)
             if "queries" in parts:

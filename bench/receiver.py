@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final, cast
@@ -19,20 +20,27 @@ LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 RECEIVED: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
 
 
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """The process."""
+
+    url: str
+    pid: int
+
+    def count(self) -> int:
+        """How many webhooks it has received."""
+        address = urlsplit(self.url)
+        with closing(HTTPConnection(address.netloc, timeout=ANSWER_S)) as connection:
+            connection.request("GET", address.path)
+            return int(connection.getresponse().read())
+
+
 @contextmanager
-def running(port: int, log: Path) -> Iterator[str]:
-    """Its URL."""
+def running(port: int, log: Path) -> Iterator[Receiver]:
     url = f"http://{HOST}:{port}/webhooks"
-    with started(["-m", "bench.receiver", str(port)], {}, log):
+    with started(["-m", "bench.receiver", str(port)], {}, log) as pid:
         wait_until_ready(url, log)
-        yield url
-
-
-def count(url: str) -> int:
-    address = urlsplit(url)
-    with closing(HTTPConnection(address.netloc, timeout=ANSWER_S)) as connection:
-        connection.request("GET", address.path)
-        return int(connection.getresponse().read())
+        yield Receiver(url, pid)
 
 
 class _Connection(asyncio.Protocol):

@@ -65,6 +65,17 @@ def syssn_of(template: Payment, number: int) -> str:
     return f"{template.syssn[:8]}{number:016d}"
 
 
+async def copy_payments(url: str, template: Payment, number: int) -> None:
+    """Insert so many payments that differ from the paid `template` in their syssn only, with nothing else."""
+    record = _Record(PAYMENT, template)
+    records = (record.with_values(syssn=syssn_of(template, place)) for place in range(number))
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.copy_records_to_table("payment", columns=PAYMENT.columns, records=records)
+    finally:
+        await connection.close()
+
+
 async def _load(url: str, rows: int, template: Payment) -> None:
     connection = await asyncpg.connect(url)
     try:
