@@ -15,7 +15,8 @@ from bench.wallet import StubTransport
 from tael.base.transport import Transport
 from tael.channels.protocols import ChannelEnvironment
 from tael.channels.registry import installed_protocols
-from tael.cli.serving import GRACE_S, listener_config, prepared, serve
+from tael.cli.garbage import collect_rarely
+from tael.cli.serving import GRACE_S, listener_config, serve
 from tael.config import Settings, read_settings
 from tael.main import clock_of, configure_logs, limits_of, open_store, services_over
 from tael.payments.verification import AnswerChecks
@@ -39,7 +40,7 @@ async def serve_with_stub(settings: Settings, listener: socket.socket, delay_s: 
             store, channels, to_merchants, clock, settings.public_url, rate_limits=settings.rate_limits
         )
         config = listener_config(services, settings.http, GRACE_S)
-        prepared()
+        collect_rarely()
         await uvicorn.Server(config).serve(sockets=[listener])
 
 

@@ -1,6 +1,5 @@
 """Runs the API processes of a deployment, which share one socket."""
 
-import gc
 import json
 import os
 import resource
@@ -12,6 +11,7 @@ from typing import Final
 import uvicorn
 import uvloop
 
+from tael.cli.garbage import collect_rarely
 from tael.cli.http1 import Http1Protocol, Limits
 from tael.cli.listener import BACKLOG, start_api
 from tael.cli.processes import Supervisor
@@ -20,8 +20,6 @@ from tael.main import Services, application, configure_logs, open_services
 from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 
 WATCH_S: Final = 0.2
-#: Of the three generations: new objects, collections of the first, collections of the second.
-GC_THRESHOLDS: Final = (20_000, 20, 50)
 #: Time for requests in progress to finish after the process is asked to end.
 GRACE_S: Final = 30
 #: Open files besides the merchants' connections: connections to wallets, webhook receivers and the database.
@@ -35,21 +33,10 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     uvloop.run(_serve(settings, listener))
 
 
-def prepared() -> None:
-    """Exempt all that was built so far from garbage collection, and collect what comes later less often.
-
-    A payment leaves no cycles. With Python's thresholds, collections take 30 us of each, and stop all requests for
-    milliseconds.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-
-
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     async with open_services(settings) as services:
         config = listener_config(services, settings.http, GRACE_S)
-        prepared()
+        collect_rarely()
         await uvicorn.Server(config).serve(sockets=[listener])
 
 

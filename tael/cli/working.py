@@ -5,6 +5,7 @@ import signal
 
 import uvloop
 
+from tael.cli.garbage import collect_rarely
 from tael.config import Settings
 from tael.main import configure_logs, open_services, work_until
 
@@ -21,4 +22,5 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_services(settings) as services:
+        collect_rarely()
         await work_until(stop, services)
