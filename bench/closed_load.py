@@ -5,9 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from bench.processes import ROOT
 from bench.requests import APPCODE
@@ -17,6 +20,8 @@ SCRIPT: Final = ROOT / "bench" / "payments.lua"
 REQUESTS: Final = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m)")
 PERCENTILE: Final = re.compile(r"^\s+99%\s+([\d.]+)(us|ms|s)", re.MULTILINE)
 FAILURES: Final = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
+SHED: Final = re.compile(r"^tael_calls_shed_total (\S+)$", re.MULTILINE)
+METRICS_S: Final = 10.0
 IN_SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
@@ -43,7 +48,8 @@ def check_tool() -> None:
 
 
 def run(url: str, payments: Path, connections: int, seconds: int) -> Load:
-    """Each line of `payments` is sent at most once. Raises RuntimeError if anything was refused or failed."""
+    """Each line of `payments` is sent at most once. Raises RuntimeError if anything was shed or failed."""
+    shed_before = _shed(url)
     done = subprocess.run(
         [
             *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"),
@@ -57,9 +63,19 @@ def run(url: str, payments: Path, connections: int, seconds: int) -> Load:
     )
     if failed := FAILURES.search(done.stdout):
         raise RuntimeError(f"wrk: {failed.group(0)}")
+    if shed := _shed(url) - shed_before:
+        raise RuntimeError(f"{shed:.0f} payments were shed: there were more connections than places")
     requests, percentile = REQUESTS.search(done.stdout), PERCENTILE.search(done.stdout)
     if requests is None or percentile is None:
         raise RuntimeError(f"wrk printed no figures:\n{done.stdout}{done.stderr}")
     took = float(requests.group(2)) * IN_SECONDS[requests.group(3)]
     p99_ms = float(percentile.group(1)) * IN_SECONDS[percentile.group(2)] * 1000
     return Load(int(requests.group(1)), took, p99_ms)
+
+
+def _shed(url: str) -> float:
+    """Calls that the gateway has shed: its answer is HTTP 200, and wrk counts it as a payment."""
+    with closing(HTTPConnection(urlsplit(url).netloc, timeout=METRICS_S)) as connection:
+        connection.request("GET", "/metrics")
+        found = SHED.search(connection.getresponse().read().decode())
+    return float(found.group(1)) if found else 0.0
