@@ -18,8 +18,13 @@ from starlette.types import Receive, Scope, Send
 
 from tael.api.exchange import Access, Endpoint
 from tael.api.pipeline import serve
+from tael.api.request_body import peer_of
+from tael.api.steps import admit
 from tael.api.wire import answer
-from tael.qfpay.answers import bare_answer
+from tael.base.admission import REFUSAL
+from tael.base.errors import Overloaded
+from tael.base.security_log import network_of
+from tael.qfpay.answers import bare_answer, error_answer
 from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 
 log = structlog.get_logger()
@@ -28,16 +33,23 @@ log = structlog.get_logger()
 class Application:
     """The ASGI application of merchants' `endpoints` and other `routes`.
 
-    Merchants' calls are found by their exact path: routing takes longer than the checks of a call. Starlette has the
-    rest, and other methods of the same paths. Repeated slashes inside a path are merged, as nginx does, since
-    signatures do not cover the path; a trailing slash makes another path (404). Starlette would redirect to the path
-    without it, to plain HTTP behind a proxy, and clients do not repeat a POST.
+    Merchants' calls are found by their exact path: routing takes longer than the checks of a call. In an overload most of
+    them are refused here, at little cost. Starlette has the rest, and other methods of the same paths.
+
+    Repeated slashes inside a path are merged, as nginx does, since signatures do not cover the path; a trailing slash
+    makes another path (404). Starlette would redirect to the path without it, to plain HTTP behind a proxy, and clients
+    do not repeat a POST.
     """
 
     def __init__(
         self, endpoints: Sequence[Endpoint[Any]], access: Access, routes: Sequence[BaseRoute]
     ) -> None:
         self._access = access
+        self._refusals = {
+            each.path: answer(error_answer(Overloaded(REFUSAL), each.call, None), None)
+            for each in endpoints
+            if admit in each.steps
+        }
         self._calls = {endpoint.path: endpoint for endpoint in endpoints if not endpoint.is_page}
         self._others = _others(endpoints, access, routes)
 
@@ -54,6 +66,11 @@ class Application:
             await self._others(scope, receive, send)
             return
         request = Request(scope, receive)
+        refusal = self._refusals.get(endpoint.path)
+        if refusal is not None and self._access.admission.refuses(network_of(peer_of(request))):
+            self._access.rate_limiter.totals.count_shed()
+            await refusal(scope, receive, send)
+            return
         try:
             response = await serve(request, endpoint, self._access)
         except ClientDisconnect as error:

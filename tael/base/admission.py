@@ -1,9 +1,9 @@
 """Places for the calls that this process works on, so that a load above its speed is refused early and costs little.
 
 Without a free place a call waits for one. A burst is served: its calls may wait long. In a standing overload the wait
-is short, so that calls are answered in time or refused at once ("controlled delay": Maurer, Fail at Scale, ACM Queue
-13(8), 2015). A call that waits for another server, such as a wallet, gives its place back. Afterwards it is worked on
-at once, whether or not there is a free place: finishing a call comes before beginning one.
+is short, and few calls wait, so that calls are answered in time or refused at once ("controlled delay": Maurer, Fail at
+Scale, ACM Queue 13(8), 2015). A call that waits for another server, such as a wallet, gives its place back. Afterwards
+it is worked on at once, whether or not there is a free place: finishing a call comes before beginning one.
 """
 
 import asyncio
@@ -26,10 +26,11 @@ MAX_WAIT_S: Final = 1.0
 #: The same in a standing overload.
 MAX_OVERLOADED_WAIT_S: Final = 0.02
 #: An overload is standing if no call found a free place for this long, and until none was refused for this long.
-STANDING_S: Final = 0.1
+STANDING_S: Final = 0.05
 #: Calls that wait. A further one takes the place of the oldest call of the sender with the most of them.
 MAX_WAITING: Final = 1000
 LOG_INTERVAL_S: Final = 1.0
+REFUSAL: Final = "too many calls at this moment"
 
 
 class Admission:
@@ -58,6 +59,21 @@ class Admission:
     def waiting(self) -> int:
         return self._waiting
 
+    def refuses(self, sender: str) -> bool:
+        """Whether a call of `sender` is refused without a wait; if so, it is noted as refused.
+
+        In a standing overload half as many calls may wait as there are places. Above, no sender adds to its fair part.
+        """
+        if self._in_progress < self._places or self._waiting < self._places // 2:
+            return False
+        waiting = len(self._turns.get(sender, ()))
+        if waiting * len(self._turns) < self._waiting or not self._is_standing(
+            asyncio.get_running_loop().time()
+        ):
+            return False
+        self._note_refused()
+        return True
+
     async def take(self, sender: str) -> "Place":
         """A place for a call of `sender`, which the caller must enter. Raises Overloaded."""
         now_s = asyncio.get_running_loop().time()
@@ -66,7 +82,7 @@ class Admission:
             self.begin(sender)
         elif not await self._turn_of(sender, now_s):
             self._note_refused()
-            raise Overloaded("too many calls at this moment")
+            raise Overloaded(REFUSAL)
         return Place(self, sender)
 
     def begin(self, sender: str) -> None:
@@ -91,7 +107,8 @@ class Admission:
         self._turns.setdefault(sender, deque()).append(turn)
         self._waiting += 1
         try:
-            await asyncio.wait((turn,), timeout=self._max_wait_s(now_s))
+            limit_s = MAX_OVERLOADED_WAIT_S if self._is_standing(now_s) else MAX_WAIT_S
+            await asyncio.wait((turn,), timeout=limit_s)
         except asyncio.CancelledError:
             if turn.done() and turn.result():
                 self.end(sender)
@@ -101,9 +118,8 @@ class Admission:
                 self._leave(sender, turn)
         return turn.done() and turn.result()
 
-    def _max_wait_s(self, now_s: float) -> float:
-        is_standing = now_s - self._free_at_s > STANDING_S or now_s - self._refused_at_s < STANDING_S
-        return MAX_OVERLOADED_WAIT_S if is_standing else MAX_WAIT_S
+    def _is_standing(self, now_s: float) -> bool:
+        return now_s - self._free_at_s > STANDING_S or now_s - self._refused_at_s < STANDING_S
 
     def _admit_next(self) -> None:
         sender = min(self._turns, key=self._calls.__getitem__)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any, Final, cast
@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from tael.api import checkout, openids, settlements, trade, trade_bill, users
 from tael.api.address_guard import MAX_ADDRESSES, AddressGuard
+from tael.api.app import Application
 from tael.api.exchange import Access, Endpoint, Exchange, Step
 from tael.api.pipeline import APP_QUERY, BEARER, CALL, CONSENT_LINK, LINK, QUERY, TOOL, serve
 from tael.api.steps import admit, limit_address, read_body, read_call, read_link
-from tael.base.admission import Admission
+from tael.base.admission import STANDING_S, Admission
 from tael.base.cipher import Cipher
 from tael.base.errors import NotAllowed, NotAuthentic, RateLimited
 from tael.base.key_ring import key_ring
@@ -313,6 +314,13 @@ def test_addresses_are_forgotten_when_there_are_too_many() -> None:
     guard.check(str(ip_address(1)))
 
 
+OVERLOADED: Final = {
+    "respcd": "1112",
+    "respmsg": "too many calls at this moment",
+    "resperr": "交易失败，请联系客服(1112)",
+}
+
+
 # ---- overload --------------------------------------------------------------------------------------------------
 
 
@@ -336,12 +344,40 @@ def test_a_call_without_a_place_is_1112_and_never_signed() -> None:
 
     response = run_in_virtual_time(without_a_place())
     assert response.status_code == 200
-    assert members_of(response) == {
-        "respcd": "1112",
-        "respmsg": "too many calls at this moment",
-        "resperr": "交易失败，请联系客服(1112)",
-    }
+    assert members_of(response) == OVERLOADED
     assert "X-QF-SIGN" not in response.headers
+
+
+def test_what_may_not_even_wait_is_refused_alike_before_anything_is_read() -> None:
+    async def answered() -> list[dict[str, Any]]:
+        given = access(admission=Admission(2))
+        endpoints = (
+            Endpoint("/call", ("POST",), "payment", "payment", do_nothing, (read_body, admit, respond)),
+        )
+        app, sent = Application(endpoints, given, ()), list[dict[str, Any]]()
+
+        async def receive() -> dict[str, Any]:
+            raise AssertionError("the body is not needed")
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(dict(message))
+
+        places = [await given.admission.take("192.0.2.1") for _ in range(2)]
+        waits = asyncio.create_task(given.admission.take("192.0.2.1"))
+        await asyncio.sleep(STANDING_S * 1.5)
+        scope = {"type": "http", "method": "POST", "path": "/call", "headers": [], "client": ("192.0.2.1", 1)}
+        await app(scope, receive, send)
+        for place in places:
+            with place:
+                pass
+        with await waits:
+            pass
+        return sent
+
+    start, body = run_in_virtual_time(answered())
+    assert start["status"] == 200
+    assert json.loads(body["body"]) == OVERLOADED
+    assert "x-qf-sign" not in dict(start["headers"])
 
 
 def test_the_addresses_of_one_host_are_one_sender() -> None:

@@ -98,11 +98,11 @@ async def test_a_load_below_the_rate_is_served_without_waiting() -> None:
 @in_virtual_time
 async def test_of_twice_the_rate_a_half_is_served_and_waits_a_moment() -> None:
     process = Process()
-    await process.load(PER_SECOND * 2, 2 * STANDING_S)  # what came before the overload was standing is served
+    load = asyncio.create_task(process.load(PER_SECOND * 2, 6))
+    await asyncio.sleep(1)  # what came before the overload was standing is served
     process.waits_s.clear()
     process.served.clear()
-
-    await process.load(PER_SECOND * 2, 5)
+    await load
 
     assert max(process.waits_s) <= SHORT_S
     assert len(process.served) == pytest.approx(PER_SECOND * 5, rel=0.02)
@@ -146,6 +146,33 @@ async def test_a_refused_call_waited_no_longer_than_its_limit() -> None:
             await admission.take("a")
         assert loop.time() - began == pytest.approx(limit_s)
     leave(place)
+
+
+@in_virtual_time
+async def test_in_a_standing_overload_few_calls_wait_and_further_ones_are_refused_at_once() -> None:
+    admission = Admission(4)
+    places = [await admission.take("a") for _ in range(4)]
+    waiting = [asyncio.create_task(admission.take("a")) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert not admission.refuses("a"), "a burst may wait"
+
+    await asyncio.sleep(STANDING_S * 1.5)
+    assert admission.refuses("a")
+    assert not admission.refuses("b"), "another sender has no call that waits"
+    waiting.append(asyncio.create_task(admission.take("b")))
+    await asyncio.sleep(0)
+    assert not admission.refuses("b")
+    assert admission.refuses("a")
+
+    leave(places.pop())
+    leave(places.pop())
+    assert not admission.refuses("a"), "one waits"
+    for place in places:
+        leave(place)
+    for task in waiting:
+        leave(await task)
+    assert not admission.refuses("a")
+    assert (admission.in_progress, admission.waiting) == (0, 0)
 
 
 # ---- senders ---------------------------------------------------------------------------------------------------
