@@ -466,7 +466,7 @@ VALUES: Final = st.text(st.characters(codec="utf-8", exclude_characters="\0"), m
 @given(st.dictionaries(NAMES, VALUES, max_size=6))
 def test_every_correctly_signed_and_encoded_request_is_read(values: dict[str, str]) -> None:
     # Parameters of webhooks, links and other calls are refused, which other tests check.
-    others = ("respmsg", "respmesg", "paysource", "syssn")
+    others = CALL_NAMES["payment"].unwanted
     assume(not any(f"&{name}=" in f"&{sorted_text(values)}" for name in others))
     assert received(signed(sorted_text(values)), body=urlencode(values).encode(), content_type=FORM) == values
 
