@@ -33,8 +33,8 @@ log = structlog.get_logger()
 class Application:
     """The ASGI application of merchants' `endpoints` and other `routes`.
 
-    Merchants' calls are found by their exact path: routing takes longer than the checks of a call. In an overload most of
-    them are refused here, at little cost. Starlette has the rest, and other methods of the same paths.
+    Merchants' calls are found by their exact path: routing takes longer than the checks of a call. In an overload most
+    of them are refused here, at little cost. Starlette has the rest, and other methods of the same paths.
 
     Repeated slashes inside a path are merged, as nginx does, since signatures do not cover the path; a trailing slash
     makes another path (404). Starlette would redirect to the path without it, to plain HTTP behind a proxy, and clients
