@@ -64,7 +64,7 @@ class Admission:
 
         In a standing overload half as many calls may wait as there are places. Above, no sender adds to its fair part.
         """
-        if self._in_progress < self._places or self._waiting < self._places // 2:
+        if self._in_progress < self._places or self._waiting < max(1, self._places // 2):
             return False
         waiting = len(self._turns.get(sender, ()))
         if waiting * len(self._turns) < self._waiting or not self._is_standing(

@@ -46,10 +46,19 @@ CALLS: Final = 20
 CUSTOM_PLANS: Final = 5
 CONDITION: Final = re.compile(r"\b(\w+) (?:=|[<>]=?) ")
 #: Parts of other statements.
-PARTS: Final = frozenset({"transactions.FILTERED"})
+PARTS: Final = frozenset(
+    {"transactions.FILTERED", *(f"queue.{name}" for name in ("FIRST_APP", "NEXT_APP", "QUEUED_APPS"))}
+)
 #: Read a queue, a period of one merchant, or a list with any filters.
 RANGES: Final = frozenset(
-    {"queue.CLAIM", "queue.REPORT", "digests.FIRST_AT", "volumes.VOLUMES", "transactions.LIST"}
+    {
+        "queue.CLAIM",
+        "queue.CLAIM_PARTS",
+        "queue.REPORT",
+        "digests.FIRST_AT",
+        "volumes.VOLUMES",
+        "transactions.LIST",
+    }
 )
 #: For operators' commands and for metrics, or once for each decision of an operator.
 RARE: Final = frozenset(
