@@ -10,8 +10,8 @@ THRESHOLDS: Final = (20_000, 20, 50)
 def collect_rarely() -> None:
     """Exempt all that was built so far from garbage collection, and collect what comes later less often.
 
-    A payment leaves no cycles. With Python's thresholds, collections take 5 % of an API process, and stop all its
-    requests for milliseconds.
+    A payment leaves no cycles. With Python's thresholds, collections would stop all requests of a process for
+    milliseconds, many times a second.
     """
     gc.collect()
     gc.freeze()

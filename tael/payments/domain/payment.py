@@ -70,7 +70,7 @@ class PayersSite:
 class Payment(Struct, frozen=True):
     """One order. Instants are UTC; amounts are minor units of `amount.currency`.
 
-    A struct, since each step of a payment copies it: a dataclass of this size takes forty times as long.
+    A struct, since each step of a payment copies it: a dataclass is copied field by field in Python, a struct in C.
     """
 
     mchid: str
