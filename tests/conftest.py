@@ -78,7 +78,7 @@ def readable_folder() -> Iterator[Path]:
 def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sandbox's folder whose keys later ones copy."""
     folder = tmp_path_factory.mktemp("sandbox-keys")
-    Sandbox(folder).end()
+    Sandbox(folder).close()
     return folder
 
 
@@ -105,8 +105,7 @@ def new_sandbox(
 
     yield start
     for sandbox in started:
-        if sandbox.is_running:
-            sandbox.end()
+        sandbox.close()
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +113,7 @@ def sandbox(new_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
     """One for all tests of a module: its clock only ever moves forward."""
     running = new_sandbox()
     yield running
-    if running.is_running:
-        running.end()
+    running.close()
 
 
 @pytest.fixture
@@ -123,5 +121,4 @@ def own_sandbox(new_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
     """One for a single test, that moves the clock far or ends the process."""
     running = new_sandbox()
     yield running
-    if running.is_running:
-        running.end()
+    running.close()

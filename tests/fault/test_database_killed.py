@@ -27,7 +27,7 @@ from tael_demo.embedded.server import EmbeddedPostgres
 from tests.end_to_end.rig import END_LIMIT_S, ROOT
 from tests.integration.api.test_rate_limits import signed
 from tests.support.micropay import Micropay
-from tests.support.postgres import free_ports
+from tests.support.ports import reserved_ports
 from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
 from tests.support.values import APPCODE, MCHID
 
@@ -105,8 +105,12 @@ class Load:
 @contextmanager
 def under_load(postgres: EmbeddedPostgres, folder: Path) -> Iterator[Load]:
     """A gateway, a wallet and senders. Raises what ended a sender."""
-    (port,) = free_ports(1)
-    load, failures = Load(f"http://127.0.0.1:{port}"), []
+    with reserved_ports(1) as (port,):
+        yield from _loaded(Load(f"http://127.0.0.1:{port}"), port, postgres, folder)
+
+
+def _loaded(load: Load, port: int, postgres: EmbeddedPostgres, folder: Path) -> Iterator[Load]:
+    failures = []
 
     async def run() -> None:
         async with load.wallet.serving() as wallet_url:

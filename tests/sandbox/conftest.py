@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -23,6 +23,7 @@ from werkzeug import Request, Response
 from tests.support.forks import Forked, ForkServer, ended
 from tests.support.http_calls import CALL_LIMIT_S, call_kept
 from tests.support.local_server import local_server
+from tests.support.ports import reserved_ports
 
 ROOT: Final = Path(__file__).parents[2]
 STANDARD_ERROR: Final = 2
@@ -49,11 +50,14 @@ class Sandbox:
         self.folder = folder
         self._forking = forking
         self._process: Forked | subprocess.Popen[bytes] | None = None
+        self._reserved = ExitStack()
+        self._ports = self._reserved.enter_context(reserved_ports(2))
         self._start()
 
-    def _start(self, http_port: int = 0, tls_port: int = 0, *more: str) -> None:
-        ports = ["--port", str(http_port), "--tls-port", str(tls_port), *more]
-        arguments = [*ports, "--data", str(self.folder)]
+    def _start(self, *more: str) -> None:
+        http_port, tls_port = self._ports
+        ports = ["--port", str(http_port), "--tls-port", str(tls_port)]
+        arguments = [*ports, *more, "--data", str(self.folder)]
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as output:
             if self._forking is not None:
@@ -75,7 +79,7 @@ class Sandbox:
         if self._process is not None:
             self.end(number)
         self._forking = None
-        self._start(int(self.http.rsplit(":", 1)[1]), int(self.tls.rsplit(":", 1)[1]), *more)
+        self._start(*more)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ends the process and returns its exit status."""
@@ -84,10 +88,11 @@ class Sandbox:
         process.send_signal(number)
         return ended(process, END_LIMIT_S)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether it was started and not ended since."""
-        return self._process is not None
+    def close(self) -> None:
+        """Ends the process, unless it has ended, and gives up its ports."""
+        if self._process is not None:
+            self.end()
+        self._reserved.close()
 
     def control(self, method: str, name: str, members: dict[str, Any] | None = None) -> Any:
         """Calls `/control/<name>`. Raises ControlRefused."""

@@ -8,7 +8,7 @@ from tests.sandbox.alipay_shop import confirm, new_number, scan
 from tests.sandbox.conftest import ControlRefused, Sandbox
 from tests.sandbox.handset import Handset
 from tests.support.local_server import target_of
-from tests.support.postgres import free_ports
+from tests.support.ports import reserved_ports
 
 
 @pytest.fixture
@@ -96,16 +96,16 @@ def test_only_pages_of_this_machine_are_requested(
 
 
 def test_an_unreachable_page_is_refused(sandbox: Sandbox) -> None:
-    (port,) = free_ports(1)
-    for broken in (
-        f"http://127.0.0.1:{port}",
-        "http://127.0.0.1:99999/",
-        "http://127.0.0.1:0/",
-        "http://localhost:1/",
-    ):
-        with pytest.raises(ControlRefused) as refused:
-            scan(sandbox, broken)
-        assert refused.value.field == "url"
+    with reserved_ports(1) as (port,):
+        for broken in (
+            f"http://127.0.0.1:{port}",
+            "http://127.0.0.1:99999/",
+            "http://127.0.0.1:0/",
+            "http://localhost:1/",
+        ):
+            with pytest.raises(ControlRefused) as refused:
+                scan(sandbox, broken)
+            assert refused.value.field == "url"
 
 
 def test_the_phone_follows_the_link_once(sandbox: Sandbox, link: str, pages: HTTPServer) -> None:

@@ -29,8 +29,8 @@ from tests.soak.neighbours import quantile
 from tests.soak.plan import Pay, plan
 from tests.soak.rig import SoakStack, running_soak
 from tests.soak.run import Figures, Soak
+from tests.support.ports import bound
 from tests.support.postgres import open_folder
-from tests.support.wire import bound
 
 #: Load before the stop and after the start.
 BEFORE_S: Final = 3.0

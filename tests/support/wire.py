@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-HOST: Final = "127.0.0.1"
+from tests.support.ports import HOST, bound
+
 CALL_LIMIT_S: Final = 30.0
 CHUNK_BYTES: Final = 1 << 16
 #: PostgreSQL's ReadyForQuery, without its last byte, which is the transaction's state.
@@ -21,14 +22,6 @@ IN_NO_TRANSACTION: Final = READY + b"I"
 COMMAND_COMPLETE: Final = b"C"
 #: The kind of a message and its length, which does not count the kind.
 HEAD_BYTES: Final = 5
-
-
-def bound(port: int = 0) -> socket.socket:
-    """While this is open the kernel reserves the port and refuses connections until a server listens on it."""
-    place = socket.socket()
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    place.bind((HOST, port))
-    return place
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.postgres import free_ports
+from tests.support.ports import reserved_ports
 
 ROOT: Final = Path(__file__).parents[3]
 START_LIMIT_S: Final = 60.0
@@ -87,33 +87,33 @@ def listens(port: int) -> bool:
 @contextmanager
 def gateway(_: Path, *options: str, **settings: str) -> Iterator[Process]:
     """Its database is unreachable, which does not matter for refusals before any query."""
-    port, nowhere = free_ports(2)
-    environment = {
-        "TAEL_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{nowhere}/nothing",
-        "TAEL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
-        **settings,
-    }
-    serve = ["tael.cli", "serve", "--port", str(port), "--allow-http", *options]
-    with started(port, serve, environment) as process:
-        yield process
+    with reserved_ports(2) as (port, nowhere):
+        environment = {
+            "TAEL_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{nowhere}/nothing",
+            "TAEL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
+            **settings,
+        }
+        serve = ["tael.cli", "serve", "--port", str(port), "--allow-http", *options]
+        with started(port, serve, environment) as process:
+            yield process
 
 
 @contextmanager
 def sandbox(folder: Path) -> Iterator[Process]:
-    port, tls_port = free_ports(2)
-    where = ["--port", str(port), "--tls-port", str(tls_port), "--data", str(folder)]
-    with started(port, ["tael_sandbox", *where], {}) as process:
-        yield process
+    with reserved_ports(2) as (port, tls_port):
+        where = ["--port", str(port), "--tls-port", str(tls_port), "--data", str(folder)]
+        with started(port, ["tael_sandbox", *where], {}) as process:
+            yield process
 
 
 @contextmanager
 def shop(folder: Path) -> Iterator[Process]:
-    port, nowhere = free_ports(2)
-    urls = ["--gateway", f"http://127.0.0.1:{nowhere}", "--sandbox", f"http://127.0.0.1:{nowhere}"]
-    where = ["--port", str(port), *urls, "--data", str(folder)]
-    key = {"SHOP_APPCODE": "1", "SHOP_KEY": "2", "SHOP_MCHID": "3"}
-    with started(port, ["tael_sandbox.shop", *where], key) as process:
-        yield process
+    with reserved_ports(2) as (port, nowhere):
+        urls = ["--gateway", f"http://127.0.0.1:{nowhere}", "--sandbox", f"http://127.0.0.1:{nowhere}"]
+        where = ["--port", str(port), *urls, "--data", str(folder)]
+        key = {"SHOP_APPCODE": "1", "SHOP_KEY": "2", "SHOP_MCHID": "3"}
+        with started(port, ["tael_sandbox.shop", *where], key) as process:
+            yield process
 
 
 Start = Callable[[Path], Any]

@@ -18,7 +18,7 @@ from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import State
 from tests.integration.payments.test_recording import gateway_over
 from tests.support.alipay import TestClock
-from tests.support.postgres import free_ports
+from tests.support.ports import reserved_ports
 from tests.support.services import services_of
 from tests.support.store import (
     CIPHER,
@@ -47,10 +47,10 @@ async def wired_store(wire: Wire, store: Store) -> AsyncIterator[Store]:
 
 
 async def test_a_process_may_start_before_its_database() -> None:
-    (port,) = free_ports(1)
-    async with Database(f"postgresql://nobody@127.0.0.1:{port}/nothing") as database:
-        with pytest.raises(StoreUnavailable):
-            await database.fetch("SELECT 1")
+    with reserved_ports(1) as (port,):
+        async with Database(f"postgresql://nobody@127.0.0.1:{port}/nothing") as database:
+            with pytest.raises(StoreUnavailable):
+                await database.fetch("SELECT 1")
 
 
 async def test_while_the_wire_is_cut_every_call_is_refused_and_afterwards_all_work(

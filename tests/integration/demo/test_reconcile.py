@@ -49,8 +49,7 @@ def wallets(plan: TradePlan, tmp_path: Path, key_folder: Path, forking_server: F
     import_trades(json.loads(plan_text(plan)), folder)
     sandbox = Sandbox(folder, forking_server)
     yield sandbox
-    if sandbox.is_running:
-        sandbox.end()
+    sandbox.close()
 
 
 @pytest.fixture

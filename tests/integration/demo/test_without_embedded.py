@@ -18,7 +18,8 @@ from tael_demo.embedded.binaries import PACKAGE, WHEEL, wheel_binaries
 from tael_demo.embedded.server import EmbeddedPostgresError
 from tests.end_to_end.rig import eventually
 from tests.integration.cli.test_listeners import ROOT, START_LIMIT_S, started
-from tests.support.postgres import free_ports, temporary_database
+from tests.support.ports import reserved_ports
+from tests.support.postgres import temporary_database
 
 #: Hides the wheel from a Python process, as if it were not installed.
 HIDING: Final = f"""
@@ -66,10 +67,10 @@ def test_migrate_serve_and_work_run_without_the_wheel(deployment: dict[str, str]
         0,
         -signal.SIGTERM,
     )  # the latter if it was not yet listening for the signal
-    (port,) = free_ports(1)
-    serve = ["tael.cli", "serve", "--port", str(port), "--workers", "2", "--allow-http"]
-    with started(port, serve, deployment) as process:
-        assert process.ask(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
+    with reserved_ports(1) as (port,):
+        serve = ["tael.cli", "serve", "--port", str(port), "--workers", "2", "--allow-http"]
+        with started(port, serve, deployment) as process:
+            assert process.ask(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
 
 
 def test_a_deployment_does_not_install_the_wheel() -> None:

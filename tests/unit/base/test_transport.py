@@ -20,7 +20,7 @@ from tael.base.transport import (
     NothingSent,
     Transport,
 )
-from tests.support.postgres import free_ports
+from tests.support.ports import reserved_ports
 from tests.support.serving import serving
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -120,8 +120,9 @@ async def test_downloads_take_no_connection_of_payments() -> None:
 
 
 async def test_a_refused_connection_sent_nothing(transport: Transport) -> None:
-    (port,) = free_ports(1)
-    result = await transport.call("POST", f"http://127.0.0.1:{port}/", body=b"money", timeout_s=PATIENCE_S)
+    with reserved_ports(1) as (port,):
+        url = f"http://127.0.0.1:{port}/"
+        result = await transport.call("POST", url, body=b"money", timeout_s=PATIENCE_S)
     assert result == NothingSent("connection refused")
 
 

@@ -17,7 +17,7 @@ from tael.base.transport import Answer, NothingSent, Transport
 from tael.channels.outcomes import NotSent
 from tael.config import read_settings
 from tael.main import open_services
-from tests.support.postgres import free_ports
+from tests.support.ports import reserved_ports
 from tests.support.wechat import account as wechat_account
 from tests.support.wechat import order
 
@@ -76,8 +76,8 @@ async def wallet() -> AsyncIterator[tuple[str, ssl.SSLContext, list[str]]]:
 
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
-    (port,) = free_ports(1)
-    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    port = runner.addresses[0][1]
     try:
         yield f"https://127.0.0.1:{port}/pay", trusting, callers
     finally:
@@ -135,9 +135,9 @@ async def test_a_call_that_the_proxy_refuses_was_not_sent() -> None:
 
 
 async def test_an_unreachable_proxy_sends_nothing() -> None:
-    (port,) = free_ports(1)
-    async with Transport(proxy=Secret(f"http://127.0.0.1:{port}")) as transport:
-        result = await transport.call("POST", "https://wallet.example/", timeout_s=PATIENCE_S)
+    with reserved_ports(1) as (port,):
+        async with Transport(proxy=Secret(f"http://127.0.0.1:{port}")) as transport:
+            result = await transport.call("POST", "https://wallet.example/", timeout_s=PATIENCE_S)
     assert result == NothingSent("the proxy cannot be reached")
 
 
