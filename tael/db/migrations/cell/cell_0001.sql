@@ -1,8 +1,9 @@
 -- A cell: the money of a group of merchants. Keys begin with mchid; columns have few defaults, since the code names them all.
 --
--- Of two indexes that begin with mchid, PostgreSQL may take the wrong one until a table has been analysed: by its defaults a
--- merchant has one row, so that both look as cheap. It takes the one that was created last. So few indexes besides keys
--- begin with mchid, and they are created before the primary key.
+-- Of two indexes that contain mchid, PostgreSQL may take the wrong one until a table has been analysed: by its defaults a
+-- merchant has one row, so the index with fewer pages looks cheaper, and of two like ones the one that was created last. So
+-- primary keys are created last, and the other indexes have a predicate that is true for every row: they are taken only for
+-- a statement that compares the predicate's column.
 
 -- Each process takes blocks of numbers of its node.
 CREATE TABLE serial (
@@ -80,9 +81,9 @@ CREATE TABLE payment (
 ) WITH (fillfactor = 80);
 -- Pages of a list are counted in the index, which needs no rows as long as vacuum keeps up with the newest ones.
 ALTER TABLE payment SET (autovacuum_vacuum_scale_factor = 0.005, autovacuum_vacuum_insert_scale_factor = 0.005);
-CREATE INDEX payment_newest ON payment (mchid, created_at DESC, syssn DESC);
+CREATE INDEX payment_newest ON payment (mchid, created_at DESC, syssn DESC) WHERE created_at IS NOT NULL;
 ALTER TABLE payment ADD CONSTRAINT payment_pkey PRIMARY KEY (mchid, syssn);
-CREATE INDEX payment_by_reference ON payment (reference, mchid);
+CREATE INDEX payment_by_reference ON payment (reference, mchid) WHERE reference IS NOT NULL;
 CREATE INDEX payment_due_of_account ON payment (protocol, account_id, check_at) WHERE check_at IS NOT NULL;
 
 CREATE TABLE refund (
@@ -114,10 +115,10 @@ CREATE TABLE refund (
     CONSTRAINT refund_refunded_before CHECK (refunded_before_minor >= 0)
 ) WITH (fillfactor = 80);
 ALTER TABLE refund SET (autovacuum_vacuum_scale_factor = 0.005, autovacuum_vacuum_insert_scale_factor = 0.005);
-CREATE INDEX refund_newest ON refund (mchid, created_at DESC, syssn DESC);
+CREATE INDEX refund_newest ON refund (mchid, created_at DESC, syssn DESC) WHERE created_at IS NOT NULL;
 ALTER TABLE refund ADD CONSTRAINT refund_pkey PRIMARY KEY (mchid, syssn);
-CREATE INDEX refund_by_reference ON refund (reference, mchid);
-CREATE INDEX refund_of_payment ON refund (payment_syssn, mchid);
+CREATE INDEX refund_by_reference ON refund (reference, mchid) WHERE reference IS NOT NULL;
+CREATE INDEX refund_of_payment ON refund (payment_syssn, mchid) WHERE payment_syssn IS NOT NULL;
 CREATE INDEX refund_due_of_account ON refund (protocol, account_id, check_at) WHERE check_at IS NOT NULL;
 
 -- When an account may send its next refund, where the wallet requires a gap between two.
@@ -155,7 +156,7 @@ CREATE TABLE reversal (
 -- A reversal of our own that is done frees the payment's failed attempt; a merchant's stands for ever.
 CREATE UNIQUE INDEX one_reversal_of_a_payment ON reversal (mchid, payment_syssn)
     WHERE state = 'PENDING' OR (state = 'DONE' AND fails_with IS NULL);
-CREATE INDEX reversal_of_payment ON reversal (payment_syssn, mchid);
+CREATE INDEX reversal_of_payment ON reversal (payment_syssn, mchid) WHERE payment_syssn IS NOT NULL;
 CREATE INDEX reversal_due_of_account ON reversal (protocol, account_id, check_at) WHERE check_at IS NOT NULL;
 
 -- One movement between two ledger accounts; balanced by construction, never changed.
@@ -172,7 +173,7 @@ CREATE TABLE ledger_entry (
     CONSTRAINT ledger_entry_has_two_accounts CHECK (debit <> credit)
 );
 REVOKE UPDATE, DELETE, TRUNCATE ON ledger_entry FROM CURRENT_USER; -- rows are only added
-CREATE INDEX ledger_entry_of_day ON ledger_entry (mchid, at);
+CREATE INDEX ledger_entry_of_day ON ledger_entry (mchid, at) WHERE at IS NOT NULL;
 ALTER TABLE ledger_entry ADD CONSTRAINT ledger_entry_pkey PRIMARY KEY (mchid, cause, kind);
 
 -- The chain of digests over a merchant's ledger, one for each day in UTC+8.
@@ -279,7 +280,7 @@ CREATE TABLE unmatched_payment (
 -- One trade of a wallet's is booked and returned at most once, however many kinds of events report it.
 CREATE UNIQUE INDEX one_booking_per_trade ON unmatched_payment (mchid, subject_id, wallet_ref)
     WHERE syssn <> '' AND state <> 'VOIDED';
-CREATE INDEX unmatched_payment_of_subject ON unmatched_payment (subject_id, mchid);
+CREATE INDEX unmatched_payment_of_subject ON unmatched_payment (subject_id, mchid) WHERE subject_id IS NOT NULL;
 CREATE INDEX unmatched_payment_by_syssn ON unmatched_payment (syssn, mchid) WHERE syssn <> '';
 CREATE INDEX unmatched_payment_due_of_account ON unmatched_payment (protocol, account_id, check_at)
     WHERE check_at IS NOT NULL;
