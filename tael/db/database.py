@@ -62,9 +62,9 @@ PATIENT: Final = Limits(
 
 
 #: Settings of connections for requests and jobs. A connection keeps the plan of a statement. One that was made while a
-#: table was small may read all of it, and still does so when the table has grown. For a large batch, PostgreSQL would join
-#: with all rows of a table that has no statistics yet. Everything they read has an index, so without sequential scans and
-#: such joins a plan is right for any size. Compiling a plan takes longer than each of their statements.
+#: table was small may read all of it, and still does so when the table has grown. For a large batch, PostgreSQL would
+#: join with all rows of a table that has no statistics yet. Everything they read has an index, so without sequential
+#: scans and such joins a plan is right for any size. Compiling a plan takes longer than each of their statements.
 INDEX_PLANS: Final = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",

@@ -90,8 +90,8 @@ UPDATE payment SET redirected_at = $3
 WHERE mchid = $1 AND syssn = $2 AND state = 'PENDING' AND close_syssn = '' AND expires_at > $3 AND redirected_at IS NULL
 """
 #: A merchant queried it: poll it before rows that are due by schedule, but not at every query of an impatient client.
-#: `check_at` is set a century earlier, so that one index serves both and expedited rows keep their own order. CASE hides
-#: its comparison from the planner, which could take a partial index for the primary key.
+#: `check_at` is set a century earlier, so that one index serves both and expedited rows keep their own order. CASE
+#: hides its comparison from the planner, which could take a partial index for the primary key.
 EXPEDITE: Final = """
 UPDATE payment SET check_at = $3::timestamptz - interval '36525 days'
 WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND has_initial_response
