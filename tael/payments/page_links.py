@@ -1,6 +1,6 @@
 """The addresses of payers' pages in a running process, which follows a rotation of the link keys.
 
-The keys are read when they are older than the settings' cache. A token under a key that this process does not know
+The keys are read as often as the settings' cache is. A token under a key that this process does not know
 makes it look at once, but at most every `LOOK_S`: requests with made-up ids wait for a shared look and cause no queries
 of their own.
 """
@@ -12,6 +12,7 @@ from contextvars import Context
 from typing import Final
 
 from tael.base.clock import Clock
+from tael.base.read_cache import ReadCache
 from tael.payments.domain.page_urls import LinkKey, Pages, Site
 from tael.payments.store.link_keys import LinkKeys
 
@@ -19,6 +20,8 @@ from tael.payments.store.link_keys import LinkKeys
 LOOK_S: Final = 0.1
 #: Known keys verify tokens without a look for this long.
 MAX_AGE_S: Final = 60.0
+#: The cache's only name.
+ALL_KEYS: Final = ""
 
 
 class PageLinks:
@@ -35,7 +38,7 @@ class PageLinks:
         self.site: Final = Site(public_url)
         self._link_keys = link_keys
         self._clock = clock
-        self._ttl_s = min(ttl_s, MAX_AGE_S)
+        self._cache: ReadCache[tuple[LinkKey, ...]] = ReadCache(ttl_s=min(ttl_s, MAX_AGE_S), timer=timer)
         self._timer = timer
         self._keys: tuple[LinkKey, ...] = ()
         self._read_at_s = float("-inf")
@@ -44,9 +47,8 @@ class PageLinks:
 
     async def pages(self) -> Pages:
         """For making addresses. Raises StoreUnavailable, DecryptionFailed."""
-        if self._timer() - self._read_at_s >= self._ttl_s:
-            await self._look()
-        return Pages(self.site.public_url, self._keys)
+        keys = await self._cache.get(ALL_KEYS, self._read)
+        return Pages(self.site.public_url, keys or ())
 
     async def pages_for(self, token: str) -> Pages:
         """For checking an address with this token. Raises StoreUnavailable, DecryptionFailed."""
@@ -70,10 +72,11 @@ class PageLinks:
         finally:
             self._next_look = None  # later callers need a later read
         self._look_began_s = self._timer()
-        await self._read()
+        await self._read(ALL_KEYS)
 
-    async def _read(self) -> None:
+    async def _read(self, _: str) -> tuple[LinkKey, ...]:
         began_s = self._timer()
         keys = await self._link_keys.with_current(self._clock.now())
         if began_s >= self._read_at_s:  # a slow read does not undo a later one
             self._keys, self._read_at_s = keys, began_s
+        return keys

@@ -26,9 +26,11 @@ class CountingDatabase(Database):
         super().__init__("", real.limits)
         self.connection = real.connection  # type: ignore[method-assign]
         self.reads = 0
+        self.is_read = asyncio.Event()
 
     async def fetch(self, sql: str, *values: object) -> "list[asyncpg.Record]":
         self.reads += 1
+        self.is_read.set()
         return await super().fetch(sql, *values)
 
 
@@ -117,6 +119,18 @@ async def test_addresses_cost_no_query_while_the_keys_are_fresh(process: Running
     process.timer_s += MAX_AGE_S - 1
     assert await process.accepts(token)
     assert process.database.reads == reads
+
+
+async def test_calls_during_a_read_of_the_keys_share_it_and_do_not_wait_for_another(process: Running) -> None:
+    """A wait for the next look would be 100 ms of each payment that meets a read."""
+    await process.token()
+    process.timer_s += TTL_S
+    reads = process.database.reads
+    first = asyncio.create_task(process.token())
+    process.database.is_read.clear()
+    await process.database.is_read.wait()
+    await asyncio.gather(first, *(process.token() for _ in range(5)))
+    assert process.database.reads == reads + 1
 
 
 async def test_made_up_ids_share_a_look_and_none_of_them_is_accepted(process: Running) -> None:

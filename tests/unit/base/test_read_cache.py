@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tael.base import read_cache
-from tael.base.read_cache import ReadCache
+from tael.base.read_cache import REFRESH_AFTER, ReadCache
 
 TTL_S = 2.0
 
@@ -43,15 +43,6 @@ async def test_a_value_is_read_again_once_its_time_to_live_is_over() -> None:
     rows.now_s += 0.25
     assert await cache.get("shop", rows.read) == "new"
     assert rows.reads == ["shop", "shop"]
-
-
-async def test_use_does_not_prolong_a_life() -> None:
-    rows = Rows(shop="old")
-    cache = cache_of(rows)
-    for _ in range(8):
-        await cache.get("shop", rows.read)
-        rows.now_s += TTL_S / 4
-    assert len(rows.reads) == 2
 
 
 async def test_a_slow_read_does_not_prolong_a_life() -> None:
@@ -184,6 +175,43 @@ async def test_a_caller_shares_no_read_that_began_before_an_invalidation_or_a_li
     rows.goes_on.set()
     callers = [*stale, *after_invalidation, *a_life_later]
     assert await asyncio.gather(*callers) == ["old", "new", "newer"]
+
+
+async def test_a_value_in_use_is_read_again_before_its_life_is_over_and_no_caller_waits() -> None:
+    rows = SlowRows(shop="old")
+    cache = cache_of(rows)
+    rows.goes_on.set()
+    await cache.get("shop", rows.read)
+
+    rows.goes_on.clear()
+    rows.rows["shop"] = "new"
+    rows.now_s += TTL_S * REFRESH_AFTER
+    assert [await cache.get("shop", rows.read) for _ in range(3)] == ["old"] * 3
+    await asyncio.sleep(0)
+    rows.goes_on.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rows.goes_on.clear()
+    assert await cache.get("shop", rows.read) == "new"
+    rows.now_s += TTL_S * REFRESH_AFTER - 0.25
+    assert await cache.get("shop", rows.read) == "new"
+    assert rows.reads == ["shop", "shop"]
+
+
+async def test_a_value_that_cannot_be_read_again_lives_no_longer() -> None:
+    rows = SlowRows(shop="old")
+    cache = cache_of(rows)
+    rows.goes_on.set()
+    await cache.get("shop", rows.read)
+
+    rows.fails = True
+    rows.now_s += TTL_S - 0.25
+    assert await cache.get("shop", rows.read) == "old"
+    await asyncio.sleep(0)
+    assert await cache.get("shop", rows.read) == "old"
+    rows.now_s += 0.25
+    with pytest.raises(OSError):
+        await cache.get("shop", rows.read)
 
 
 async def test_a_full_cache_drops_only_what_was_not_used_for_longest(
