@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from tael.db import pipeline
 from tael.db.database import INDEX_PLANS, Database
 from tael.payments.domain.payment import FIRST_CHECK, Payment, State
 from tael.payments.outcomes import consequences
@@ -52,6 +53,11 @@ class RecordingDatabase(Database):
         async with super().connection(is_long=is_long) as connection:
             with connection.query_logger(self._note):
                 yield connection
+
+    async def transact(self, statements: Sequence[pipeline.Statement]) -> bool:
+        sent = (pipeline.BEGIN, *statements, pipeline.COMMIT)
+        self.sent += (Statement(each.sql, tuple(each.arrays)) for each in sent)
+        return await super().transact(statements)
 
     async def _note(self, query: Any) -> None:
         self.sent.append(Statement(query.query, tuple(query.args or ())))

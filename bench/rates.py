@@ -13,8 +13,10 @@ from bench.figures import Figures
 from bench.limit import Limit
 from bench.processes import Api
 
-#: Connections of wrk, for each kind of measurement. More fill larger batches.
+#: Connections of wrk: no more than the calls that a process works on by default.
 CONNECTIONS: Final = 64
+#: For the highest rate: as many payments at a time as the limit has in its largest transactions.
+MOST_CONNECTIONS: Final = 256
 #: At which CPU time is measured.
 CPU_CONNECTIONS: Final = 32
 #: Clients of pgbench, where it is fastest.
@@ -53,7 +55,10 @@ class Bench:
 
     def gateway(self, processes_of_api: int, stub_delay_ms: int | None, connections: int) -> "Measured":
         cluster.checkpoint(self.server)
-        environment = setup.environment(self.url, self.wallet_url)
+        environment = dict(setup.environment(self.url, self.wallet_url))
+        if connections > CONNECTIONS:
+            environment["TAEL_MAX_CONCURRENT_CALLS"] = str(connections)
+            environment["TAEL_WALLET_CONNECTIONS"] = str(2 * connections)  # one account may use half
         log = self.server.folder / "api.log"
         with processes.api(processes_of_api, environment, log, stub_delay_ms) as api:
             closed_load.run(api.url, self.write_payments(WARM_UP_S * MAX_PER_SECOND), connections, WARM_UP_S)
@@ -91,16 +96,16 @@ def measure(bench: Bench, round_number: int) -> None:
         found["batch32"] = bench.limit(bench.batch32, BATCH_CLIENTS)
 
     def in_process() -> None:
-        found["inprocess"] = bench.gateway(1, 0, CONNECTIONS).load.per_second
+        found["inprocess"] = bench.gateway(1, 0, MOST_CONNECTIONS).load.per_second
 
     def in_process_by_two() -> None:
-        found["inprocess_by_two"] = bench.gateway(2, 0, CONNECTIONS).load.per_second
+        found["inprocess_by_two"] = bench.gateway(2, 0, MOST_CONNECTIONS).load.per_second
 
     def wire() -> None:
-        found["wire"] = bench.gateway(1, None, CONNECTIONS).load.per_second
+        found["wire"] = bench.gateway(1, None, MOST_CONNECTIONS).load.per_second
 
     def wire_by_two() -> None:
-        found["wire_by_two"] = bench.gateway(2, None, CONNECTIONS).load.per_second
+        found["wire_by_two"] = bench.gateway(2, None, MOST_CONNECTIONS).load.per_second
 
     def cpu() -> None:
         at_32 = bench.gateway(1, None, CPU_CONNECTIONS)

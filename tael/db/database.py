@@ -1,13 +1,14 @@
 """Connections: small pools, transactions, a limit for every wait, and one error for "cannot serve now".
 
 Few connections are faster (the hot statements are batches), and none is reset on release, since nothing sets session
-state. There are three pools: for batches, whose first attempt does not wait for locks; for the probe (one connection);
-and for the rest. Every wait is limited: for a connection, a statement, a lock, and for all of them within one call.
+state. There are four pools: for batches, whose first attempt does not wait for locks; for those whose statements are
+sent at once; for the probe (one connection); and for the rest. Every wait is limited: for a connection, a statement, a
+lock, and for all of them within one call.
 """
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import asyncpg
+
+from tael.db.pipeline import Pipelines, Statement
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -28,11 +31,14 @@ Result = TypeVar("Result")
 #: The schema: SQL files that `migrate` applies in order, in one folder per home.
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
-#: Per process: batches, probe and the rest. More would be slower, since each batch serves many callers.
+#: Per process: batches, pipelines, probe and the rest. More would be slower, since each batch serves many callers.
 MAX_CONNECTIONS: Final = 12
-BATCH_CONNECTIONS: Final = 4
+BATCH_CONNECTIONS: Final = 3
+PIPELINES: Final = 2
 PROBE_CONNECTIONS: Final = 1
-MIN_CONNECTIONS: Final = BATCH_CONNECTIONS + PROBE_CONNECTIONS + 2
+#: All but those for the rest.
+FIXED_CONNECTIONS: Final = BATCH_CONNECTIONS + PIPELINES + PROBE_CONNECTIONS
+MIN_CONNECTIONS: Final = FIXED_CONNECTIONS + 1
 
 #: How both sides detect that the other host is gone: after 10 s of silence, 3 keepalive probes in 15 s.
 KEEPALIVE_IDLE_S: Final = 10
@@ -218,11 +224,12 @@ async def within(seconds: float | None) -> AsyncIterator[None]:
             mine.is_running = False
 
 
-class _Connection(asyncpg.Connection):
+class RawConnection(asyncpg.Connection):
     """A connection that needs no round trip on release, and is dropped when a statement is cancelled."""
 
     def __init__(self, protocol: Any, transport: asyncio.Transport, *others: Any) -> None:
         super().__init__(protocol, transport, *others)
+        self.transport = transport
         _keep_alive(transport)
 
     def get_reset_query(self) -> str:
@@ -256,10 +263,11 @@ class Database:
     def __init__(self, url: str, limits: Limits = Limits()) -> None:
         self._url = url
         self._pools: dict[_Use, Pool] = {}
+        self._pipelines = Pipelines(self._connect_pipeline, PIPELINES)
         self.limits = limits
 
     async def __aenter__(self) -> Self:
-        rest = max(1, self.limits.connections - BATCH_CONNECTIONS - PROBE_CONNECTIONS)
+        rest = max(1, self.limits.connections - FIXED_CONNECTIONS)
         self._pools = {
             _Use.REST: await self._new_pool(rest, self.limits.lock_s),
             _Use.BATCH: await self._new_pool(BATCH_CONNECTIONS, self.limits.batch_lock_s),
@@ -270,6 +278,7 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         for pool in self._pools.values():
             pool.terminate()
+        self._pipelines.close()
 
     async def _new_pool(self, size: int, lock_s: float) -> "Pool":
         return await asyncpg.create_pool(
@@ -278,9 +287,18 @@ class Database:
             max_size=size,
             timeout=self.limits.call_s,
             command_timeout=self.limits.statement_s,
-            connection_class=_Connection,
+            connection_class=RawConnection,
             server_settings=_server_settings(self.limits, lock_s),
         )
+
+    async def _connect_pipeline(self) -> RawConnection:
+        connection: RawConnection = await asyncpg.connect(
+            self._url,
+            timeout=self.limits.call_s,
+            connection_class=RawConnection,
+            server_settings=_server_settings(self.limits, self.limits.batch_lock_s),
+        )
+        return connection
 
     @asynccontextmanager
     async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
@@ -308,6 +326,27 @@ class Database:
         """A connection inside a transaction that commits at the end. Raises StoreUnavailable."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    async def transact(self, statements: Sequence[Statement]) -> bool:
+        """Send statements at once and commit them together. Raises StoreUnavailable.
+
+        False if nothing was written: one met another number of rows than it should, a constraint is violated, a text
+        cannot be stored, or the caller waits for locks. Then they must be sent one by one.
+        """
+        if _use.get() is not _Use.BATCH:
+            return False
+        if not self._pools:
+            raise RuntimeError("enter the Database before using it")
+        try:
+            async with within(self.limits.call_s):
+                return await self._pipelines.transact(statements)
+        except (ValueError, asyncpg.IntegrityConstraintViolationError):
+            return False
+        except Exception as error:
+            store_error = unavailable(error)
+            if store_error is None:
+                raise
+            raise store_error from error
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """The rows of one statement. Raises StoreUnavailable."""

@@ -3,7 +3,7 @@
 After the crash no further side effect leaves the process, whatever its code still does.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from tael.base.transport import Answer, Result, Transport
 from tael.channels.base import Acknowledgement, Capabilities, Channel, ChannelOrder, ChannelRefund, Notice
 from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
 from tael.db.database import Database
+from tael.db.pipeline import Statement
 from tael.merchants.domain.account import Account
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class CrashingDatabase(Database):
         async with self._process.side_effect(), self._real.connection(is_long=is_long) as connection:
             yield connection
 
+    async def transact(self, statements: Sequence[Statement]) -> bool:
+        async with self._process.side_effect():
+            return await self._real.transact(statements)
+
 
 class StatementCrashes(Database):
     """`real`, where each statement is a side effect of its own. A crash inside a transaction rolls it back."""
@@ -88,6 +93,9 @@ class StatementCrashes(Database):
     async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
         async with self._real.connection(is_long=is_long) as connection:
             yield cast("Connection", _CrashingConnection(connection, self._process))
+
+    async def transact(self, _: Sequence[Statement]) -> bool:
+        return False
 
 
 class _CrashingConnection:

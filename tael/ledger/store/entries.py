@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from tael.db.pipeline import Statement
 from tael.db.tables import MONEY, Home, Table, write_rows
 from tael.ledger.domain.digest import Line
 from tael.ledger.domain.entries import Entry
@@ -26,10 +27,15 @@ WHERE mchid = $1 AND cause = ANY($2) ORDER BY at, cause, kind
 
 
 async def write_entries(connection: "Connection", entries: Sequence[Entry]) -> None:
-    """Append `entries`. The primary key prevents a second entry of a kind for one cause."""
-    if not entries:
-        return
-    await write_rows(connection, WRITE, len(entries), *ENTRY.arrays(entries, ENTRY.columns))
+    """Append `entries` in the caller's transaction."""
+    if entries:
+        statement = entries_to_write(entries)
+        await write_rows(connection, statement.sql, len(entries), *statement.arrays)
+
+
+def entries_to_write(entries: Sequence[Entry]) -> Statement:
+    """Appends `entries`. The primary key prevents a second entry of a kind for one cause."""
+    return Statement(WRITE, ENTRY.arrays(entries, ENTRY.columns), len(entries))
 
 
 async def entries_of(database: "Database", mchid: str, causes: Sequence[str]) -> list[Entry]:

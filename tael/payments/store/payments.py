@@ -1,7 +1,8 @@
 """Payments: opening, recording outcomes, claiming due rows.
 
-The two hot functions take lists and run one statement each; `Batch` collects their callers. A decision is written only
-if the row's `version` is unchanged, so no lock is held while deciding.
+The two hot functions take lists, which `Batch` collects, and send their statements at once; if a row does not go as
+planned, all are written step by step. A decision is written only if the row's `version` is unchanged, so no lock is
+held while deciding.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -15,19 +16,20 @@ from tael.base.errors import AmountRefused
 from tael.db.batch import Batch, KeyedBatches
 from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
+from tael.db.pipeline import Statement
 from tael.db.tables import assignments, write_rows
 from tael.incidents.domain.evidence import Evidence
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
 from tael.ledger.domain.entries import Entry
-from tael.ledger.store.entries import write_entries
+from tael.ledger.store.entries import entries_to_write, write_entries
 from tael.merchants.domain.merchant import VolumeLimits
 from tael.payments.domain.notified import NotifiedPayment
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.volume import NewPayment, Volume, VolumePeriod, refusals
 from tael.payments.store.rows import NOTIFIED_PAYMENT, PAYMENT
 from tael.payments.store.volumes import locked_volumes, volume_of
-from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
+from tael.webhooks.store.webhooks import NewWebhook, webhooks_to_write, write_webhooks
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -198,6 +200,9 @@ class Payments:
         return await volume_of(self._database, period)
 
     async def _open(self, new: Sequence[NewPayment]) -> list[Opened]:
+        has_limits = any(each.limits != NO_LIMITS for each in new)
+        if not has_limits and await self._opened_at_once(new):
+            return [True] * len(new)
         async with self._database.transaction() as connection:
             return await _insert(connection, new)
 
@@ -206,14 +211,42 @@ class Payments:
         first: dict[tuple[str, str], Change] = {}
         for change in changes:
             first.setdefault((change.after.mchid, change.after.syssn), change)
-        async with self._database.transaction() as connection:
-            if len(first) > 1:  # one row is locked by its UPDATE
-                await connection.execute(LOCK_UNREAD, *zip(*first, strict=True))
-            written = await write_changes(connection, list(first.values()))
+        if await self._recorded_at_once(list(first.values())):
+            written = {syssn for _, syssn in first}
+        else:
+            async with self._database.transaction() as connection:
+                if len(first) > 1:  # one row is locked by its UPDATE
+                    await connection.execute(LOCK_UNREAD, *columns_of(first))
+                written = await write_changes(connection, list(first.values()))
         return [
             change.after.syssn in written and first[change.after.mchid, change.after.syssn] is change
             for change in changes
         ]
+
+    async def _opened_at_once(self, new: Sequence[NewPayment]) -> bool:
+        """Open payments without limits; False, with nothing written, unless all their references are unused."""
+        payments, rows = [each.payment for each in new], len(new)
+        return await self._database.transact(
+            [
+                Statement(NAME, PAYMENT.arrays(payments, REFERENCE), rows),
+                Statement(INSERT, PAYMENT.arrays(payments, PAYMENT.columns), rows),
+            ]
+        )
+
+    async def _recorded_at_once(self, changes: Sequence[Change]) -> bool:
+        """Record changes of different payments; False, with nothing written, unless all have the expected version."""
+        if any(change.incidents or change.evidence for change in changes):
+            return False
+        after, rows = [change.after for change in changes], len(changes)
+        statements = [Statement(RECORD, PAYMENT.arrays(after, EXPECTED + OUTCOME), rows)]
+        if rows > 1:
+            keys = columns_of([(payment.mchid, payment.syssn) for payment in after])
+            statements.insert(0, Statement(LOCK_UNREAD, keys, rows))
+        if entries := [entry for change in changes for entry in change.entries]:
+            statements.append(entries_to_write(entries))
+        if webhooks := [webhook for change in changes for webhook in change.webhooks]:
+            statements.append(webhooks_to_write(webhooks))
+        return await self._database.transact(statements)
 
 
 async def insert_under_reference(connection: "Connection", new: NewPayment, ended_syssn: str) -> bool:

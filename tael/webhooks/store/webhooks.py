@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tael.audit_log.domain.entry import Origin, entry_of
 from tael.audit_log.store.entries import write_audit_entries
 from tael.db.database import Database
+from tael.db.pipeline import Statement
 from tael.db.tables import Codec, Home, Table
 from tael.merchants.domain.merchant import Style
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
@@ -116,9 +117,14 @@ ORDER BY a.kind, a.attempt, a.started_at
 
 async def write_webhooks(connection: "Connection", webhooks: Sequence[NewWebhook]) -> None:
     """Queue `webhooks` in the caller's transaction."""
-    if not webhooks:
-        return
-    await connection.execute(WRITE, *NEW.arrays(webhooks, NEW.columns))
+    if webhooks:
+        statement = webhooks_to_write(webhooks)
+        await connection.execute(statement.sql, *statement.arrays)
+
+
+def webhooks_to_write(webhooks: Sequence[NewWebhook]) -> Statement:
+    """Queues `webhooks`; one that is queued already stays as it is."""
+    return Statement(WRITE, NEW.arrays(webhooks, NEW.columns))
 
 
 class Webhooks:

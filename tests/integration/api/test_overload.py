@@ -74,6 +74,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a test may need longer than a call waits."""
     monkeypatch.setattr(admission, "MAX_WAIT_S", PATIENCE_S)
     monkeypatch.setattr(admission, "MAX_OVERLOADED_WAIT_S", PATIENCE_S)
+    monkeypatch.setattr(admission, "STANDING_S", PATIENCE_S)
 
 
 async def test_calls_wait_for_a_place_and_notices_pages_and_health_need_none(store: Store) -> None:

@@ -1,0 +1,217 @@
+"""Transactions whose statements are sent at once, without a wait for the result of each.
+
+Under load each wait is a turn of the event loop, in which other calls are served. asyncpg waits after every statement.
+So it connects and logs in, and then its connection speaks the few messages of PostgreSQL's protocol that prepared
+statements need: https://www.postgresql.org/docs/current/protocol-flow.html, "Pipelining". Parameters are arrays, as
+texts; of results only the number of rows is read.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from tael.db.array_text import array_text
+
+if TYPE_CHECKING:
+    from tael.db.database import RawConnection
+
+_INT16: Final = struct.Struct("!h")
+_INT32: Final = struct.Struct("!i")
+#: Execute of the unnamed portal, without a limit of rows; and the end of a pipeline.
+_EXECUTE: Final = b"E" + _INT32.pack(9) + b"\0" + _INT32.pack(0)
+_SYNC: Final = b"S" + _INT32.pack(4)
+#: The kind of a message and its length, which does not count the kind.
+_HEAD_BYTES: Final = 5
+_PARSE_COMPLETE, _COMMAND_COMPLETE, _ERROR, _READY = b"1CEZ"
+#: Of an error: severity, SQLSTATE, message and constraint.
+_KEPT_FIELDS: Final = "SCMn"
+#: Classes of SQLSTATEs after which a connection can be used again: a constraint, a conflict, a lock.
+_HARMLESS: Final = ("23", "40", "55")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL whose parameters are arrays. It must read or write `rows` rows, unless that is None."""
+
+    sql: str
+    arrays: Sequence[Sequence[object]] = ()
+    rows: int | None = None
+
+    def is_met_by(self, tag: bytes) -> bool:
+        """Whether this command tag, `INSERT 0 1` for instance, has the right number of rows."""
+        return self.rows is None or tag.rpartition(b" ")[2] == b"%d" % self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A statement with its parameters as they are sent."""
+
+    statement: Statement
+    parameters: bytes
+
+
+def _encoded(statement: Statement) -> _Encoded:
+    """Raises ValueError for a text that PostgreSQL cannot store."""
+    parts = [_INT16.pack(len(statement.arrays))]
+    for array in statement.arrays:
+        text = array_text(array).encode()
+        parts += (_INT32.pack(len(text)), text)
+    return _Encoded(statement, b"".join(parts))
+
+
+BEGIN: Final = Statement("BEGIN")
+COMMIT: Final = Statement("COMMIT")
+_BEGIN, _COMMIT, _ROLLBACK = map(_encoded, (BEGIN, COMMIT, Statement("ROLLBACK")))
+
+
+class Pipeline(asyncio.Protocol):
+    """One connection, used by one task at a time."""
+
+    def __init__(self, connection: "RawConnection") -> None:
+        self._connection = connection
+        self._transport = connection.transport
+        self._transport.set_protocol(self)
+        self._received = bytearray()
+        self._names: dict[str, bytes] = {}
+        self._named = 0
+        self._parsing: deque[tuple[str, bytes]] = deque()  #: being prepared, in order
+        self._tags: list[bytes] = []
+        self._error: Exception | None = None
+        self._end: asyncio.Future[None] | None = None
+        self.is_closed = False
+
+    async def run(self, *statements: _Encoded) -> bool:
+        """Whether every statement met the right number of rows.
+
+        Raises the error of the first that failed; those after it were not executed. After a cancellation the
+        connection must be closed.
+        """
+        if self.is_closed:
+            raise ConnectionResetError
+        message = b"".join([part for each in statements for part in self._parts(each)])
+        self._end = asyncio.get_running_loop().create_future()
+        self._tags, self._error = [], None
+        self._transport.write(message + _SYNC)
+        await self._end
+        self._parsing.clear()
+        if self._error is not None:
+            raise self._error
+        return all(each.statement.is_met_by(tag) for each, tag in zip(statements, self._tags, strict=True))
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._transport.abort()
+        self._connection.terminate()
+
+    def _parts(self, encoded: _Encoded) -> Sequence[bytes]:
+        """Messages that prepare the statement, if this connection has not done so, and execute it."""
+        sql = encoded.statement.sql
+        name, parse = self._names.get(sql), b""
+        if name is None:
+            self._named += 1
+            name = b"tael_%d\0" % self._named
+            self._parsing.append((sql, name))
+            parse = _message(b"P", name + sql.encode() + b"\0" + _INT16.pack(0))
+        # Portal, statement; formats of the parameters, the parameters, formats of the result: text if there are none.
+        bind = _message(b"B", b"\0" + name + _INT16.pack(0) + encoded.parameters + _INT16.pack(0))
+        return parse, bind, _EXECUTE
+
+    # ---- called by the transport -------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        received = self._received
+        received += data
+        start, end = 0, len(received)
+        while end - start >= _HEAD_BYTES:
+            (size,) = _INT32.unpack_from(received, start + 1)
+            after = start + 1 + size
+            if end < after:
+                break
+            self._take(received[start], bytes(received[start + _HEAD_BYTES : after]))
+            start = after
+        del received[:start]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_closed = True
+        if self._end is not None and not self._end.done():
+            self._error = self._error or exc or ConnectionResetError()
+            self._end.set_result(None)
+
+    def _take(self, kind: int, body: bytes) -> None:
+        if kind == _COMMAND_COMPLETE:
+            self._tags.append(body[:-1])
+        elif kind == _PARSE_COMPLETE:
+            sql, name = self._parsing.popleft()
+            self._names[sql] = name
+        elif kind == _ERROR:
+            self._error = _error_of(body)
+        elif kind == _READY and self._end is not None and not self._end.done():
+            self._end.set_result(None)
+
+
+class Pipelines:
+    """At most `limit` connections, made when they are needed by `connect`."""
+
+    def __init__(self, connect: Callable[[], Awaitable["RawConnection"]], limit: int) -> None:
+        self._connect = connect
+        self._places = asyncio.Semaphore(limit)
+        self._idle: list[Pipeline] = []
+        self._used: set[Pipeline] = set()
+
+    async def transact(self, statements: Sequence[Statement]) -> bool:
+        """Whether `statements` were committed: each met the right number of rows. Raises asyncpg's errors.
+
+        Otherwise nothing was written. All are sent before the first result is known. Raises ValueError for a text that
+        PostgreSQL cannot store, before anything is sent.
+        """
+        encoded = [_encoded(statement) for statement in statements]
+        async with self._places:
+            pipeline = await self._take()
+            is_usable = False
+            try:
+                are_met = await pipeline.run(_BEGIN, *encoded)
+                await pipeline.run(_COMMIT if are_met else _ROLLBACK)
+                is_usable = True
+            except asyncpg.PostgresError as error:
+                if str(error.sqlstate).startswith(_HARMLESS):
+                    await pipeline.run(_ROLLBACK)
+                    is_usable = True
+                raise
+            finally:
+                self._used.discard(pipeline)
+                if is_usable:
+                    self._idle.append(pipeline)
+                else:
+                    pipeline.close()
+        return are_met
+
+    def close(self) -> None:
+        for pipeline in (*self._idle, *self._used):
+            pipeline.close()
+        self._idle.clear()
+
+    async def _take(self) -> Pipeline:
+        while self._idle:
+            pipeline = self._idle.pop()
+            if not pipeline.is_closed:
+                break
+            pipeline.close()
+        else:
+            pipeline = Pipeline(await self._connect())
+        self._used.add(pipeline)
+        return pipeline
+
+
+def _message(kind: bytes, body: bytes) -> bytes:
+    return kind + _INT32.pack(len(body) + 4) + body
+
+
+def _error_of(body: bytes) -> Exception:
+    """asyncpg's exception for the fields of an error, without those that may hold values of rows."""
+    fields = {part[:1].decode(): part[1:].decode("utf-8", "replace") for part in body.split(b"\0") if part}
+    return asyncpg.PostgresError.new({name: text for name, text in fields.items() if name in _KEPT_FIELDS})
