@@ -85,8 +85,8 @@ class Pipeline(asyncio.Protocol):
         self._end: asyncio.Future[None] | None = None
         self.is_closed = False
 
-    async def run(self, *statements: _Encoded) -> bool:
-        """Whether every statement met the right number of rows.
+    async def run(self, *statements: _Encoded) -> Sequence[bytes]:
+        """The command tag of each statement.
 
         Raises the error of the first that failed; those after it were not executed. After a cancellation the
         connection must be closed.
@@ -101,7 +101,7 @@ class Pipeline(asyncio.Protocol):
         self._parsing.clear()
         if self._error is not None:
             raise self._error
-        return all(each.statement.is_met_by(tag) for each, tag in zip(statements, self._tags, strict=True))
+        return self._tags
 
     def close(self) -> None:
         self.is_closed = True
@@ -174,8 +174,11 @@ class Pipelines:
             pipeline = await self._take()
             is_usable = False
             try:
-                are_met = await pipeline.run(_BEGIN, *encoded)
-                await pipeline.run(_COMMIT if are_met else _ROLLBACK)
+                _, *tags = await pipeline.run(_BEGIN, *encoded)
+                if is_committed := all(map(Statement.is_met_by, statements, tags)):
+                    is_committed = await pipeline.run(_COMMIT) == [b"COMMIT"]
+                else:
+                    await pipeline.run(_ROLLBACK)
                 is_usable = True
             except asyncpg.PostgresError as error:
                 if str(error.sqlstate).startswith(_HARMLESS):
@@ -188,7 +191,7 @@ class Pipelines:
                     self._idle.append(pipeline)
                 else:
                     pipeline.close()
-        return are_met
+        return is_committed
 
     def close(self) -> None:
         for pipeline in (*self._idle, *self._used):

@@ -608,10 +608,7 @@ def test_a_currency_without_a_merchant_is_refused_in_one_sentence(tmp_path: Path
 
 def test_a_taken_port_of_the_shop_is_refused_in_one_sentence(tmp_path: Path) -> None:
     port = free_port_block()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port + 2))
-        taken.listen()
-        with pytest.raises(NotStarted) as refused:
-            Demo.start(tmp_path, port)
+    with socket.create_server(("127.0.0.1", port + 2)), pytest.raises(NotStarted) as refused:
+        Demo.start(tmp_path, port)
 
     assert str(refused.value).strip().startswith(f"tael: port {port + 2} is taken")
