@@ -107,6 +107,12 @@ class _Client:
             self._spare -= 1
             asyncio.get_running_loop().create_task(self._connect())
 
+    async def connect_all(self) -> None:
+        """Open all connections: a gateway's clients keep theirs."""
+        number, self._spare = self._spare, 0
+        for _ in range(number):
+            await self._connect()
+
     async def _connect(self) -> None:
         await asyncio.get_running_loop().create_connection(lambda: _Connection(self), *self._address)
 
@@ -188,6 +194,7 @@ async def _load(
     assert address.port is not None
     client = _Client(address.hostname, address.port, connections)
     gaps, scheduled = random.Random(SEED), 0
+    await client.connect_all()
     requests = iter([_request(line, address.netloc) for line in lines])  # made before, not while they are due
     gc.freeze()
     late: list[float] = []

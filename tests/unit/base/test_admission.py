@@ -11,6 +11,7 @@ from tael.base.admission import (
     MAX_OVERLOADED_WAIT_S,
     MAX_WAIT_S,
     MAX_WAITING,
+    OVERLOADED_PART,
     STANDING_S,
     Admission,
     Place,
@@ -21,7 +22,7 @@ from tael.base.transport import Answer, Transport
 from tests.support.virtual_time import run_in_virtual_time
 from tests.unit.base.test_transport_places import ask, blocking_server
 
-PLACES = 8
+PLACES = 9
 #: Of the calls in these tests; the process works on one after the other.
 PER_SECOND = 1000
 #: The limit of a wait, and what adding up fractions of seconds may add to it.
@@ -150,8 +151,8 @@ async def test_a_refused_call_waited_no_longer_than_its_limit() -> None:
 
 @in_virtual_time
 async def test_in_a_standing_overload_few_calls_wait_and_further_ones_are_refused_at_once() -> None:
-    admission = Admission(4)
-    places = [await admission.take("a") for _ in range(4)]
+    admission = Admission(6)
+    places = [await admission.take("a") for _ in range(6)]
     waiting = [asyncio.create_task(admission.take("a")) for _ in range(2)]
     await asyncio.sleep(0)
     assert not admission.refuses("a"), "a burst may wait"
@@ -164,15 +165,33 @@ async def test_in_a_standing_overload_few_calls_wait_and_further_ones_are_refuse
     assert not admission.refuses("b")
     assert admission.refuses("a")
 
-    leave(places.pop())
-    leave(places.pop())
-    assert not admission.refuses("a"), "one waits"
     for place in places:
         leave(place)
+    assert (admission.in_progress, admission.waiting) == (2, 1)
+    assert not admission.refuses("a"), "one waits"
     for task in waiting:
         leave(await task)
     assert not admission.refuses("a")
     assert (admission.in_progress, admission.waiting) == (0, 0)
+
+
+@in_virtual_time
+async def test_in_a_standing_overload_a_third_of_the_places_is_used_until_it_is_over() -> None:
+    process = Process()
+    load = asyncio.create_task(process.load(PER_SECOND * 2, 1))
+    await asyncio.sleep(STANDING_S)
+    assert process.admission.in_progress == PLACES
+    await asyncio.sleep(MAX_WAIT_S / 2)
+    for _ in range(20):
+        assert process.admission.in_progress == PLACES // OVERLOADED_PART
+        await asyncio.sleep(3.3 / PER_SECOND)
+    await load
+
+    await asyncio.sleep(STANDING_S * 2)
+    burst = [asyncio.create_task(process.call()) for _ in range(PLACES)]
+    await asyncio.sleep(0)
+    assert process.admission.in_progress == PLACES
+    await asyncio.gather(*burst)
 
 
 # ---- senders ---------------------------------------------------------------------------------------------------
