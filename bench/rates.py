@@ -57,8 +57,10 @@ class Bench:
         cluster.checkpoint(self.server)
         environment = dict(setup.environment(self.url, self.wallet_url))
         if connections > CONNECTIONS:
-            environment["TAEL_MAX_CONCURRENT_CALLS"] = str(connections)
-            environment["TAEL_WALLET_CONNECTIONS"] = str(2 * connections)  # one account may use half
+            # One account may use half; and when wrk ends, calls are under way that the next run meets.
+            environment |= dict.fromkeys(
+                ("TAEL_MAX_CONCURRENT_CALLS", "TAEL_WALLET_CONNECTIONS"), str(2 * connections)
+            )
         log = self.server.folder / "api.log"
         with processes.api(processes_of_api, environment, log, stub_delay_ms) as api:
             closed_load.run(api.url, self.write_payments(WARM_UP_S * MAX_PER_SECOND), connections, WARM_UP_S)
