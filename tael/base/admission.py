@@ -50,7 +50,7 @@ class Admission:
         self._in_progress = 0
         self._turns: dict[str, deque[asyncio.Future[bool]]] = {}
         self._waiting = 0
-        self._free_at_s = -math.inf  #: when a call last found a free place
+        self._full_at_s = math.inf  #: since when every call has found no free place
         self._refused_at_s = -math.inf
         self._logged_at_s = -math.inf
         self._not_logged = 0
@@ -83,7 +83,7 @@ class Admission:
         """A place for a call of `sender`, which the caller must enter. Raises Overloaded."""
         now_s = asyncio.get_running_loop().time()
         if self._in_progress < self._places_at(now_s):
-            self._free_at_s = now_s
+            self._full_at_s = math.inf
             self.begin(sender)
         elif not await self._turn_of(sender, now_s):
             self._note_refused()
@@ -110,6 +110,7 @@ class Admission:
         """Whether the call got a place before the limit of its wait."""
         if self._waiting >= MAX_WAITING:
             self._refuse_one()
+        self._full_at_s = min(self._full_at_s, now_s)
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._turns.setdefault(sender, deque()).append(turn)
         self._waiting += 1
@@ -129,7 +130,7 @@ class Admission:
         return self._overloaded_places if self._is_standing(now_s) else self._places
 
     def _is_standing(self, now_s: float) -> bool:
-        return now_s - self._free_at_s > STANDING_S or now_s - self._refused_at_s < STANDING_S
+        return now_s - self._full_at_s > STANDING_S or now_s - self._refused_at_s < STANDING_S
 
     def _admit_next(self) -> None:
         sender = min(self._turns, key=self._calls.__getitem__)

@@ -194,6 +194,18 @@ async def test_in_a_standing_overload_a_third_of_the_places_is_used_until_it_is_
     await asyncio.gather(*burst)
 
 
+@in_virtual_time
+async def test_a_pause_without_new_calls_is_no_overload() -> None:
+    """As when all calls under way wait for one commit."""
+    admission = Admission(PLACES)
+    places = [await admission.take("a") for _ in range(PLACES - 1)]
+    await asyncio.sleep(STANDING_S * 4)
+    places.append(await asyncio.wait_for(admission.take("a"), STANDING_S))
+    assert (admission.in_progress, admission.waiting) == (PLACES, 0)
+    for place in places:
+        leave(place)
+
+
 # ---- senders ---------------------------------------------------------------------------------------------------
 
 
