@@ -175,7 +175,7 @@ class Pipelines:
             is_usable = False
             try:
                 _, *tags = await pipeline.run(_BEGIN, *encoded)
-                if is_committed := all(map(Statement.is_met_by, statements, tags)):
+                if is_committed := _are_met(statements, tags):
                     is_committed = await pipeline.run(_COMMIT) == [b"COMMIT"]
                 else:
                     await pipeline.run(_ROLLBACK)
@@ -208,6 +208,10 @@ class Pipelines:
             pipeline = Pipeline(await self._connect())
         self._used.add(pipeline)
         return pipeline
+
+
+def _are_met(statements: Sequence[Statement], tags: Sequence[bytes]) -> bool:
+    return len(tags) == len(statements) and all(map(Statement.is_met_by, statements, tags))
 
 
 def _message(kind: bytes, body: bytes) -> bytes:
