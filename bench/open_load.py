@@ -31,6 +31,7 @@ from bench.processes import ROOT
 from bench.requests import APPCODE, PATH
 
 CONNECTIONS: Final = 512
+OPENED_BEFORE: Final = 256
 #: How long answers are waited for after the last payment was sent.
 DRAIN_S: Final = 15.0
 #: How often payments that are due are sent. The loop's timers are in milliseconds: a shorter sleep would be none, and
@@ -107,9 +108,10 @@ class _Client:
             self._spare -= 1
             asyncio.get_running_loop().create_task(self._connect())
 
-    async def connect_all(self) -> None:
-        """Open all connections: a gateway's clients keep theirs."""
-        number, self._spare = self._spare, 0
+    async def connect(self) -> None:
+        """Open connections before the load, as clients that keep theirs. More are opened when they are needed."""
+        number = min(self._spare, OPENED_BEFORE)
+        self._spare -= number
         for _ in range(number):
             await self._connect()
 
@@ -194,7 +196,7 @@ async def _load(
     assert address.port is not None
     client = _Client(address.hostname, address.port, connections)
     gaps, scheduled = random.Random(SEED), 0
-    await client.connect_all()
+    await client.connect()
     requests = iter([_request(line, address.netloc) for line in lines])  # made before, not while they are due
     gc.freeze()
     late: list[float] = []

@@ -16,7 +16,7 @@ from bench.processes import Api
 #: Connections of wrk: no more than the calls that a process works on by default.
 CONNECTIONS: Final = 64
 #: For the highest rate: as many payments at a time as the limit has in its largest transactions.
-MOST_CONNECTIONS: Final = 256
+MAX_CONNECTIONS: Final = 256
 #: At which CPU time is measured.
 CPU_CONNECTIONS: Final = 32
 #: Clients of pgbench, where it is fastest.
@@ -98,16 +98,16 @@ def measure(bench: Bench, round_number: int) -> None:
         found["batch32"] = bench.limit(bench.batch32, BATCH_CLIENTS)
 
     def in_process() -> None:
-        found["inprocess"] = bench.gateway(1, 0, MOST_CONNECTIONS).load.per_second
+        found["inprocess"] = bench.gateway(1, 0, MAX_CONNECTIONS).load.per_second
 
     def in_process_by_two() -> None:
-        found["inprocess_by_two"] = bench.gateway(2, 0, MOST_CONNECTIONS).load.per_second
+        found["inprocess_by_two"] = bench.gateway(2, 0, MAX_CONNECTIONS).load.per_second
 
     def wire() -> None:
-        found["wire"] = bench.gateway(1, None, MOST_CONNECTIONS).load.per_second
+        found["wire"] = bench.gateway(1, None, MAX_CONNECTIONS).load.per_second
 
     def wire_by_two() -> None:
-        found["wire_by_two"] = bench.gateway(2, None, MOST_CONNECTIONS).load.per_second
+        found["wire_by_two"] = bench.gateway(2, None, MAX_CONNECTIONS).load.per_second
 
     def cpu() -> None:
         at_32 = bench.gateway(1, None, CPU_CONNECTIONS)
