@@ -84,10 +84,11 @@ async def test_statements_that_meet_their_rows_are_committed_together(database: 
         [append(2, rows=2)],
         [append(2), append(1)],
         [append(2), append(-1)],
+        [append(2), Statement("")],
         [append(2, note="a NUL: \0")],
         [append(2, note="half a character: \ud800")],
     ],
-    ids=["missing row", "too few rows", "duplicate", "check", "NUL", "surrogate"],
+    ids=["missing row", "too few rows", "duplicate", "check", "empty", "NUL", "surrogate"],
 )
 async def test_otherwise_nothing_is_written_and_the_next_one_is(
     database: Database, statements: list[Statement]
