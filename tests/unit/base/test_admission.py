@@ -22,7 +22,7 @@ from tael.base.transport import Answer, Transport
 from tests.support.virtual_time import run_in_virtual_time
 from tests.unit.base.test_transport_places import ask, blocking_server
 
-PLACES = 9
+PLACES = 10
 #: Of the calls in these tests; the process works on one after the other.
 PER_SECOND = 1000
 #: The limit of a wait, and what adding up fractions of seconds may add to it.
@@ -128,8 +128,8 @@ async def test_after_an_overload_calls_find_places_at_once_and_bursts_are_served
 async def test_a_pause_in_which_everything_waiting_is_refused_does_not_end_an_overload() -> None:
     """As on a long checkpoint: afterwards all places are free at once, and the load is still too high."""
     process = Process()
-    load = asyncio.create_task(process.load(PER_SECOND * 2, 1))
-    await asyncio.sleep(STANDING_S * 4)
+    load = asyncio.create_task(process.load(PER_SECOND * 2, MAX_WAIT_S * 2))
+    await asyncio.sleep(MAX_WAIT_S * 1.5)  # those that came before it was standing are gone
     async with process.work:
         await asyncio.sleep(MAX_OVERLOADED_WAIT_S * 2)
     process.waits_s.clear()
@@ -151,8 +151,8 @@ async def test_a_refused_call_waited_no_longer_than_its_limit() -> None:
 
 @in_virtual_time
 async def test_in_a_standing_overload_few_calls_wait_and_further_ones_are_refused_at_once() -> None:
-    admission = Admission(6)
-    places = [await admission.take("a") for _ in range(6)]
+    admission = Admission(2 * OVERLOADED_PART)
+    places = [await admission.take("a") for _ in range(2 * OVERLOADED_PART)]
     waiting = [asyncio.create_task(admission.take("a")) for _ in range(2)]
     await asyncio.sleep(0)
     assert not admission.refuses("a"), "a burst may wait"
@@ -169,14 +169,53 @@ async def test_in_a_standing_overload_few_calls_wait_and_further_ones_are_refuse
         leave(place)
     assert (admission.in_progress, admission.waiting) == (2, 1)
     assert not admission.refuses("a"), "one waits"
-    for task in waiting:
+    for task in reversed(waiting):
         leave(await task)
     assert not admission.refuses("a")
     assert (admission.in_progress, admission.waiting) == (0, 0)
 
 
 @in_virtual_time
-async def test_in_a_standing_overload_a_third_of_the_places_is_used_until_it_is_over() -> None:
+async def test_in_a_standing_overload_the_newest_call_is_next_and_those_of_the_burst_keep_their_second() -> None:
+    admission = Admission(OVERLOADED_PART)
+    places = [await admission.take("a") for _ in range(OVERLOADED_PART)]
+    begun: list[str] = []
+
+    async def call(name: str) -> None:
+        with await admission.take("a"):
+            begun.append(name)
+
+    before = [asyncio.create_task(call(name)) for name in ("first", "second")]
+    await asyncio.sleep(STANDING_S * 1.5)
+    since = asyncio.create_task(call("newest"))
+    await asyncio.sleep(0)
+    for place in places:
+        leave(place)
+    await since
+    assert begun == ["newest"]
+    await asyncio.gather(*before)
+    assert begun == ["newest", "second", "first"]
+
+
+@in_virtual_time
+async def test_before_it_is_standing_calls_begin_in_their_order() -> None:
+    admission = Admission(1)
+    place = await admission.take("a")
+    begun: list[int] = []
+
+    async def call(number: int) -> None:
+        with await admission.take("a"):
+            begun.append(number)
+
+    calls = [asyncio.create_task(call(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    leave(place)
+    await asyncio.gather(*calls)
+    assert begun == [0, 1, 2]
+
+
+@in_virtual_time
+async def test_in_a_standing_overload_a_fifth_of_the_places_is_used_until_it_is_over() -> None:
     process = Process()
     load = asyncio.create_task(process.load(PER_SECOND * 2, 1))
     await asyncio.sleep(STANDING_S)
@@ -184,7 +223,7 @@ async def test_in_a_standing_overload_a_third_of_the_places_is_used_until_it_is_
     await asyncio.sleep(MAX_WAIT_S / 2)
     for _ in range(20):
         assert process.admission.in_progress == PLACES // OVERLOADED_PART
-        await asyncio.sleep(3.3 / PER_SECOND)
+        await asyncio.sleep(2.2 / PER_SECOND)
     await load
 
     await asyncio.sleep(STANDING_S * 2)
