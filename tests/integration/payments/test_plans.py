@@ -45,6 +45,7 @@ SELECT i.indexrelid::regclass::text, array_agg(pg_get_indexdef(i.indexrelid, pla
 FROM pg_index AS i CROSS JOIN generate_series(1, i.indnkeyatts) AS place
 WHERE i.indrelid = ANY($1::text[]::regclass[]) GROUP BY 1
 """
+OPTIONS: Final = "SELECT relname, reloptions FROM pg_class WHERE relname = ANY($1)"
 PLANNED: Final = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = $1"
 #: A value of each type that parameters have.
 VALUES: Final = {
@@ -253,3 +254,13 @@ async def test_plans_that_were_made_while_nothing_was_pending_read_by_number(sto
         await add_pending_payments(store)
         wide = {name: await plans.wide_reads(name) for name in STATEMENTS}
     assert {name: reads for name, reads in wide.items() if reads} == {}
+
+
+async def test_vacuum_and_analyze_leave_processors_to_payments(store: Store) -> None:
+    rows = await store.database.fetch(OPTIONS, sorted(GROWING))
+    ours = {
+        "autovacuum_vacuum_cost_delay=10",
+        "autovacuum_vacuum_cost_limit=400",
+        "autovacuum_analyze_scale_factor=1",
+    }
+    assert {row["relname"] for row in rows if ours <= set(row["reloptions"] or ())} == GROWING
