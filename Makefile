@@ -26,7 +26,7 @@ DEMO_DEPENDENCIES := $(BIN)/python -c 'import tomllib; project = tomllib.load(op
 
 NPM_SDKS := wechatpay-axios-plugin tenpay
 
-.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage reconcile-demo bench bench-quick screenshots sdk-environments sdk-lock lock
+.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage failover reconcile-demo bench bench-quick screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
 
 help: ## List the targets.
@@ -74,6 +74,9 @@ soak-planted: install ## Verify the soak against three injected bugs, each of wh
 outage: install ## Stop and freeze the database for SECONDS=120 under load, then let a wallet and a process hang.
 	$(BIN)/python -m tests.soak.outage --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 	$(BIN)/python -m tests.soak.isolation
+
+failover: install ## Kill, freeze and switch the primary of a Patroni cluster under load; needs etcd and PostgreSQL from Debian.
+	@$(BIN)/python -m bench.failover $(ARGS)
 
 reconcile-demo: install ## Reconcile a month of simulated trade with SEED=1 and find each of the errors planted in it.
 	@$(BIN)/python -m tael_demo.reconcile --seed $(SEED) $(ARGS)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import asyncpg
 
 from tael.db.pipeline import Pipelines, Statement
+from tael.db.servers import Servers
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -44,6 +45,8 @@ MIN_CONNECTIONS: Final = FIXED_CONNECTIONS + 1
 KEEPALIVE_IDLE_S: Final = 10
 KEEPALIVE_INTERVAL_S: Final = 5
 KEEPALIVE_COUNT: Final = 3
+#: For a server's response to the end of a connection.
+CLOSE_S: Final = 1.0
 TCP_USER_TIMEOUT_MS: Final = 20_000
 
 
@@ -235,6 +238,10 @@ class RawConnection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         return ""
 
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's parameter
+        """Close the connection; a server that does not respond is not waited for."""
+        await super().close(timeout=CLOSE_S if timeout is None else timeout)
+
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
         # asyncpg would send a cancel request over a second connection and wait for both, 30 s if the server is frozen.
         # The server ends the statement with its own `statement_timeout`.
@@ -261,7 +268,7 @@ class Database:
     """Connection pools that connect lazily, so that a process may start before its database."""
 
     def __init__(self, url: str, limits: Limits = Limits()) -> None:
-        self._url = url
+        self._servers = Servers(url, self._forget_connections)
         self._pools: dict[_Use, Pool] = {}
         self._pipelines = Pipelines(self._connect_pipeline, PIPELINES)
         self.limits = limits
@@ -279,10 +286,11 @@ class Database:
         for pool in self._pools.values():
             pool.terminate()
         self._pipelines.close()
+        self._servers.close()
 
     async def _new_pool(self, size: int, lock_s: float) -> "Pool":
         return await asyncpg.create_pool(
-            self._url,
+            connect=self._servers.connect,
             min_size=0,
             max_size=size,
             timeout=self.limits.call_s,
@@ -292,13 +300,26 @@ class Database:
         )
 
     async def _connect_pipeline(self) -> RawConnection:
-        connection: RawConnection = await asyncpg.connect(
-            self._url,
+        connection: RawConnection = await self._servers.connect(
             timeout=self.limits.call_s,
             connection_class=RawConnection,
             server_settings=_server_settings(self.limits, self.limits.batch_lock_s),
         )
         return connection
+
+    async def _forget_connections(self) -> None:
+        """Use none of those that are open again: their server takes no writes any more."""
+        self._pipelines.forget()
+        for pool in self._pools.values():
+            await pool.expire_connections()
+
+    async def _unavailable(self, error: Exception) -> StoreUnavailable | None:
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            await self._forget_connections()
+        found = unavailable(error)
+        if found is not None and not isinstance(found, RowLocked):
+            self._servers.search()
+        return found
 
     @asynccontextmanager
     async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
@@ -316,7 +337,7 @@ class Database:
             ):
                 yield connection
         except Exception as error:
-            store_error = unavailable(error)
+            store_error = await self._unavailable(error)
             if store_error is None:
                 raise
             raise store_error from error
@@ -343,7 +364,7 @@ class Database:
         except (ValueError, asyncpg.IntegrityConstraintViolationError):
             return False
         except Exception as error:
-            store_error = unavailable(error)
+            store_error = await self._unavailable(error)
             if store_error is None:
                 raise
             raise store_error from error

@@ -9,6 +9,8 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
+from tael.db.servers import of_primary
+
 #: Of yoyo's tables the gateway reads which migrations are applied.
 TABLES: Final = """
 SELECT relname, relname LIKE '%yoyo%' AS is_read_only,
@@ -25,7 +27,7 @@ CHANGE: Final = sql.SQL("SELECT, INSERT, UPDATE, DELETE")
 def grant(database_url: str, role: str) -> None:
     """Grant an existing role what the gateway needs in the migrated schema, and nothing more. Raises psycopg.Error."""
     grantee = sql.Identifier(role)
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(of_primary(database_url)) as connection:
         (schema,) = connection.execute("SELECT current_schema()").fetchone() or ("public",)
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), grantee))
         for name, is_read_only, is_changed in connection.execute(TABLES).fetchall():

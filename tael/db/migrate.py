@@ -7,12 +7,13 @@ own lock is a row that outlives its process; it is neither taken nor checked.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import psycopg
 from yoyo import get_backend, internalmigrations, read_migrations
 
 from tael.db.database import MIGRATIONS
+from tael.db.servers import of_primary, servers_of
 
 #: Developers, merchants and accounts; and money. No table of one references a table of the other.
 HOMES: Final = ("directory", "cell")
@@ -34,7 +35,7 @@ def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
 
     Raises MigrationBlocked, psycopg.Error.
     """
-    backend = get_backend(urlsplit(database_url)._replace(scheme="postgresql+psycopg").geturl())
+    backend = get_backend(_for_yoyo(database_url))
     try:
         if not _missing(backend):
             return 0
@@ -47,6 +48,21 @@ def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
             return len(missing)
     finally:
         backend.connection.close()
+
+
+def _for_yoyo(database_url: str) -> str:
+    """yoyo reads one host from a URL, and passes libpq's parameters on."""
+    parts = urlsplit(of_primary(database_url))
+    login, at, hosts = parts.netloc.rpartition("@")
+    servers = servers_of(database_url) if hosts else []
+    several = {
+        "host": ",".join(host for host, _ in servers),
+        "port": ",".join(str(port) for _, port in servers),
+    }
+    query = parts.query
+    if len(servers) > 1:
+        query, hosts = f"{query}&{urlencode(several)}", ""
+    return parts._replace(scheme="postgresql+psycopg", netloc=f"{login}{at}{hosts}", query=query).geturl()
 
 
 def _missing(backend: Any) -> list[Any]:

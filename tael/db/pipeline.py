@@ -186,17 +186,24 @@ class Pipelines:
                     is_usable = True
                 raise
             finally:
-                self._used.discard(pipeline)
-                if is_usable:
+                if is_usable and pipeline in self._used:
                     self._idle.append(pipeline)
                 else:
                     pipeline.close()
+                self._used.discard(pipeline)
         return is_committed
 
     def close(self) -> None:
         for pipeline in (*self._idle, *self._used):
             pipeline.close()
         self._idle.clear()
+
+    def forget(self) -> None:
+        """Use none of the connections again. Those in use are closed by their users."""
+        for pipeline in self._idle:
+            pipeline.close()
+        self._idle.clear()
+        self._used.clear()
 
     async def _take(self) -> Pipeline:
         while self._idle:

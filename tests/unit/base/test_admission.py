@@ -176,7 +176,9 @@ async def test_in_a_standing_overload_few_calls_wait_and_further_ones_are_refuse
 
 
 @in_virtual_time
-async def test_in_a_standing_overload_the_newest_call_is_next_and_those_of_the_burst_keep_their_second() -> None:
+async def test_in_a_standing_overload_the_newest_call_is_next_and_those_of_the_burst_keep_their_second() -> (
+    None
+):
     admission = Admission(OVERLOADED_PART)
     places = [await admission.take("a") for _ in range(OVERLOADED_PART)]
     begun: list[str] = []

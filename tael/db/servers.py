@@ -1,0 +1,91 @@
+"""The servers that a database URL names, of which one takes writes: a primary and its standbys.
+
+asyncpg goes through them in their order for every connection. It would wait for a frozen one each time, and give up at
+one that is still starting. Here the server of the last connection is tried first, each has a short time, and once
+another one takes writes, the connections to the last one are used no longer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import asyncpg
+
+#: Of several servers, each has this long to connect and to say whether it takes writes.
+SERVER_S: Final = 1.0
+DEFAULT_PORT: Final = 5432
+TARGET: Final = "target_session_attrs"
+WRITES: Final = "read-write"
+
+
+def servers_of(url: str) -> list[tuple[str, int]]:
+    """Host and port of each server that `url` names; a host is "" for a local socket."""
+    _, _, hosts = urlsplit(url).netloc.rpartition("@")
+    parsed = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    return [(each.hostname or "", each.port or DEFAULT_PORT) for each in parsed]
+
+
+def of_primary(url: str) -> str:
+    """`url`, which among several servers selects the one that takes writes, unless it says otherwise."""
+    parts = urlsplit(url)
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if len(servers_of(url)) == 1 or TARGET in parameters:
+        return url
+    return parts._replace(query=urlencode(parameters | {TARGET: WRITES}, safe="/:")).geturl()
+
+
+class Servers:
+    """Connects to the one that takes writes.
+
+    `forget` is called when that is another one than before, or none: open connections are to be used no longer.
+    """
+
+    def __init__(self, url: str, forget: Callable[[], Awaitable[None]]) -> None:
+        self._url = of_primary(url)
+        self._servers = servers_of(url)
+        self._last = 0
+        self._forget = forget
+        self._search: asyncio.Task[None] | None = None
+
+    async def connect(self, _: str | None = None, /, **options: Any) -> Any:
+        """A connection of the `connection_class` in asyncpg's `options`. A pool passes a URL, which is not used.
+
+        Raises the last server's error if none takes writes.
+        """
+        if len(self._servers) == 1:
+            return await asyncpg.connect(self._url, **options)
+        last = self._last
+        for place in sorted(range(len(self._servers)), key=lambda place: place != last):
+            try:
+                connection = await self._connect_to(place, options)
+            except Exception as error:  # asyncpg's errors have no common class
+                last_error = error
+                continue
+            if place != self._last:
+                self._last = place
+                await self._forget()
+            return connection
+        raise last_error
+
+    def search(self) -> None:
+        """Find the one that takes writes in the background: a server of several has not responded in time."""
+        if len(self._servers) > 1 and (self._search is None or self._search.done()):
+            self._search = asyncio.get_running_loop().create_task(self._find())
+
+    def close(self) -> None:
+        if self._search is not None:
+            self._search.cancel()
+
+    async def _find(self) -> None:
+        try:
+            connection = await self.connect()
+        except Exception:  # as above
+            await self._forget()
+        else:
+            connection.terminate()
+
+    async def _connect_to(self, place: int, options: dict[str, Any]) -> "asyncpg.Connection[asyncpg.Record]":
+        host, port = self._servers[place]
+        async with asyncio.timeout(SERVER_S):
+            return await asyncpg.connect(self._url, host=host, port=port, **options)
