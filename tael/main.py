@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from structlog.typing import Processor
 
-from tael.base.admission import DEFAULT_PLACES, Admission
+from tael.base.admission import Admission
 from tael.base.cipher import Cipher
 from tael.base.clock import Clock, DemoClock, RealClock
 from tael.base.log_context import mark_request
@@ -27,6 +27,9 @@ from tael.merchants.store.document_places import place_at
 from tael.operations.store import Store, store_over
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
+
     from tael.api.app import Application
     from tael.base.transport import Transport
     from tael.channels.base import Channel, NoteAnswer
@@ -229,12 +232,13 @@ def application(
     services: Services,
     max_form_bytes: int | None = None,
     max_per_second_of_address: int = 0,
-    max_concurrent_calls: int = DEFAULT_PLACES,
+    admission: Admission | None = None,
+    *,
+    serves_health: bool = True,
 ) -> "Application":
     """The application of an API process. `max_per_second_of_address` 0 is no limit."""
     from tael.api import (
         checkout,
-        health,
         notices,
         oauth,
         openids,
@@ -257,7 +261,7 @@ def application(
     permitting = OAuthContext(
         store.users, store.grants, store.sign_in_attempts, payments.wallets.credentials, payments.clock
     )
-    admission = Admission(max_concurrent_calls)
+    admission = admission or Admission()
     access = Access(
         payments.wallets.credentials,
         payments.clock,
@@ -291,18 +295,40 @@ def application(
             *sign_up.routes(),
             *oauth.routes(permitting, access),
             *notices.routes(payments),
-            *health.routes(
-                store.database,
-                store.incidents,
-                store.accounts,
-                store.unmatched_payments,
-                store.differences,
-                services.rate_limiter.totals,
-                admission,
-                payments.clock,
-            ),
+            *(health_routes(services, admission) if serves_health else ()),
             *cashier.routes(CashierContext(payments, links, permitting)),
         ],
+    )
+
+
+def ops_application(
+    services: Services, is_stopping: Callable[[], bool], admission: Admission | None = None
+) -> "Starlette":
+    """The application of a process's operations port. `admission` is that of its merchants' calls, if it serves any."""
+    from starlette.applications import Starlette
+
+    app = Starlette(routes=health_routes(services, admission, is_stopping))
+    app.router.redirect_slashes = False
+    return app
+
+
+def health_routes(
+    services: Services, admission: Admission | None, is_stopping: Callable[[], bool] = lambda: False
+) -> "list[BaseRoute]":
+    """/healthz, /readyz and /metrics of this process."""
+    from tael.api import health
+
+    store = services.store
+    return health.routes(
+        store.database,
+        store.incidents,
+        store.accounts,
+        store.unmatched_payments,
+        store.differences,
+        services.rate_limiter.totals,
+        admission,
+        services.payments.clock,
+        is_stopping,
     )
 
 

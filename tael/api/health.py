@@ -1,6 +1,9 @@
-"""/healthz: this process is running. /readyz: the database accepts writes. /metrics: for Prometheus."""
+"""/healthz: this process is running. /readyz: the database accepts writes. /metrics: for Prometheus.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+A process whose jobs or whose public port end, ends: a worker needs no other sign of life.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
@@ -27,6 +30,8 @@ from tael.reconciliation.store.differences import Differences
 from tael.unmatched.store.unmatched import UnmatchedFigure, UnmatchedPayments
 
 READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
+#: Why a process is not ready that was asked to end, in the form of the database's reasons.
+STOPPING: Final = "Stopping"
 
 IN_PROGRESS: Final = Gauge("tael_calls_in_progress", "merchants' calls that this process works on")
 WAITING: Final = Gauge("tael_calls_waiting", "merchants' calls that wait until this process works on them")
@@ -162,17 +167,24 @@ def routes(
     unmatched: UnmatchedPayments,
     differences: Differences,
     rate_limit_totals: RateLimitTotals,
-    admission: Admission,
+    admission: Admission | None,
     clock: Clock,
+    is_stopping: Callable[[], bool],
 ) -> list[BaseRoute]:
+    """`admission` is that of the process's merchants' calls, if it serves any."""
+
     @cache
     def readiness() -> Readiness:  # created on the first request: routes may be listed without a gateway
         return Readiness(database)
 
+    async def unready() -> str:
+        return STOPPING if is_stopping() else await readiness().reason()
+
     async def metrics(_: Request) -> Response:
-        READY.set(0 if await readiness().reason() else 1)
-        IN_PROGRESS.set(admission.in_progress)
-        WAITING.set(admission.waiting)
+        READY.set(0 if await unready() else 1)
+        if admission is not None:
+            IN_PROGRESS.set(admission.in_progress)
+            WAITING.set(admission.waiting)
         now = clock.now()
         # If they cannot be counted now, the last figures are reported.
         with suppress(StoreUnavailable), budget(database.limits.probe_s):
@@ -186,7 +198,7 @@ def routes(
 
     return [
         Route("/healthz", _healthz, methods=["GET"]),
-        Route("/readyz", partial(_readyz, readiness=readiness), methods=["GET"]),
+        Route("/readyz", partial(_readyz, unready=unready), methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
     ]
 
@@ -195,8 +207,9 @@ async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _readyz(_: Request, readiness: Callable[[], Readiness]) -> Response:
-    reason = await readiness().reason()
+async def _readyz(_: Request, unready: Callable[[], Awaitable[str]]) -> Response:
+    reason = await unready()
     if not reason:
         return JSONResponse({"status": "ready"})
-    return JSONResponse({"status": "the database takes no writes", "reason": reason}, 503)
+    status = "this process is stopping" if reason == STOPPING else "the database takes no writes"
+    return JSONResponse({"status": status, "reason": reason}, 503)

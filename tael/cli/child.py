@@ -1,4 +1,5 @@
-"""`python -m tael.cli.child serve FD` and `… work`: processes started by another `tael`. It has checked the settings.
+"""`python -m tael.cli.child serve FD [OPS_FD]` and `… work`: processes started by another `tael`, which has checked
+the settings.
 
 They do not import the command-line libraries, which take a third of such a process's start-up time.
 """
@@ -24,16 +25,17 @@ def main(arguments: Sequence[str]) -> int:
         print(f"tael: {error}", file=sys.stderr)
         return UNUSABLE
     if what == "serve":
-        _serve(settings, int(rest[0]))
+        _serve(settings, *map(int, rest))
     else:
         _work(settings)
     return 0
 
 
-def _serve(settings: Settings, descriptor: int) -> None:
+def _serve(settings: Settings, descriptor: int, ops_descriptor: int | None = None) -> None:
     from tael.cli.serving import serve
 
-    serve(settings, socket.socket(fileno=descriptor))
+    ops = None if ops_descriptor is None else socket.socket(fileno=ops_descriptor)
+    serve(settings, socket.socket(fileno=descriptor), ops)
 
 
 def _work(settings: Settings) -> None:

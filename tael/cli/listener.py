@@ -22,8 +22,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def start_api(
-    listener: socket.socket, environment: Mapping[str, str], is_demo: bool, log: Path | None = None
+    listener: socket.socket,
+    environment: Mapping[str, str],
+    is_demo: bool,
+    log: Path | None = None,
+    ops: socket.socket | None = None,
 ) -> Child:
-    """Fork a process that serves on `listener`."""
-    arguments = ["serve", str(listener.fileno()), *(["--demo"] if is_demo else [])]
-    return fork("tael-api", CHILD, arguments, environment, log=log, keep=[listener.fileno()])
+    """Fork a process that serves on `listener`, and health and metrics on `ops` if it is given."""
+    descriptors = [each.fileno() for each in (listener, ops) if each is not None]
+    arguments = ["serve", *map(str, descriptors), *(["--demo"] if is_demo else [])]
+    return fork("tael-api", CHILD, arguments, environment, log=log, keep=descriptors)

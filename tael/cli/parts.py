@@ -4,6 +4,7 @@ A worker does not import the modules of the API, nor the API those of the worker
 """
 
 import asyncio
+import socket
 from dataclasses import replace
 from typing import Annotated
 
@@ -54,10 +55,33 @@ AllowHttpFlag = Annotated[
 ]
 
 
+OpsHostOption = Annotated[str, typer.Option(help="Address of the operations port.")]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listener, or an exit that names the address."""
+    try:
+        return listen(host, port)
+    except OverflowError as error:
+        raise fail(f"cannot listen on {host}:{port}: ports end at 65535") from error
+    except OSError as error:
+        raise fail(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
 def serve_command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Number of API processes.")] = 1,
+    ops_host: OpsHostOption = "127.0.0.1",
+    ops_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Serve /healthz, /readyz and /metrics on this port, and no longer on the public one. "
+            "Each further API process has the next port.",
+        ),
+    ] = None,
     demo: DemoFlag = False,
     allow_http: AllowHttpFlag = False,
 ) -> None:
@@ -65,21 +89,28 @@ def serve_command(
     from tael.cli.serving import serve, serve_by_several
 
     settings = _checked_settings(demo, allow_http)
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        raise fail(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listener = _listen(host, port)
+    ops = [None if ops_port is None else _listen(ops_host, ops_port + index) for index in range(workers)]
     if workers == 1:
-        serve(settings, listener)
+        serve(settings, listener, ops[0])
     else:
-        serve_by_several(listener, workers, demo)
+        serve_by_several(listener, workers, demo, ops)
 
 
-def work_command(demo: DemoFlag = False, allow_http: AllowHttpFlag = False) -> None:
+def work_command(
+    ops_host: OpsHostOption = "127.0.0.1",
+    ops_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve /healthz, /readyz and /metrics on this port."),
+    ] = None,
+    demo: DemoFlag = False,
+    allow_http: AllowHttpFlag = False,
+) -> None:
     """Run the background jobs: poll pending orders, deliver webhooks, close the day. Several workers can run."""
     from tael.cli.working import work
 
-    work(_checked_settings(demo, allow_http))
+    settings = _checked_settings(demo, allow_http)
+    work(settings, None if ops_port is None else _listen(ops_host, ops_port))
 
 
 def migrate_command(

@@ -208,12 +208,12 @@ class Forked:
         return self.returncode
 
 
-def end(child: Child) -> None:
-    """Terminate the child, and kill it after `END_LIMIT_S`."""
+def end(child: Child, limit_s: float = END_LIMIT_S) -> None:
+    """Terminate the child, and kill it after `limit_s`."""
     if child.poll() is None:
         child.terminate()
         try:
-            child.wait(END_LIMIT_S)
+            child.wait(limit_s)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
@@ -233,6 +233,7 @@ class Kept:
 class Supervisor:
     """Starts children, restarts them when they end, and stops them in reverse order."""
 
+    end_limit_s: float = END_LIMIT_S  #: for a child to end; then it is killed
     kept: list[Kept] = field(default_factory=list)
 
     def keep(self, name: str, begin: Callable[[], Child]) -> None:
@@ -260,7 +261,7 @@ class Supervisor:
                 kept.child.terminate()
         for kept in reversed(self.kept):
             if kept.child is not None:
-                end(kept.child)
+                end(kept.child, self.end_limit_s)
         self.kept.clear()
 
     def _start(self, kept: Kept) -> None:

@@ -6,14 +6,20 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import uvicorn
 import uvloop
 
+from tael.base.admission import Admission
 from tael.cli.garbage import collect_rarely
-from tael.cli.http1 import Http1Protocol, Limits
-from tael.cli.listener import BACKLOG, start_api
+from tael.cli.http1 import Http1Protocol
+from tael.cli.http_server import config_of, limits_of
+from tael.cli.listener import start_api
+from tael.cli.ops_port import serving_ops
 from tael.cli.processes import Supervisor
 from tael.config import HttpLimits, Settings
 from tael.main import Services, application, configure_logs, open_services
@@ -22,40 +28,50 @@ from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 WATCH_S: Final = 0.2
 #: Time for requests in progress to finish after the process is asked to end.
 GRACE_S: Final = 30
-#: Open files besides the merchants' connections: connections to wallets, webhook receivers and the database.
+#: Time for a process to end after that; then the one that started it kills it.
+STOP_LIMIT_S: Final = GRACE_S + 5.0
+#: Open files besides the merchants' connections: connections to wallets, webhook receivers and the database, and
+#: those of the operations port.
 SPARE_FILES: Final = 1_000
 
 
-def serve(settings: Settings, listener: socket.socket) -> None:
-    """Serve the API in this process until SIGTERM or SIGINT."""
+def serve(settings: Settings, listener: socket.socket, ops: socket.socket | None = None) -> None:
+    """Serve the API in this process until SIGTERM or SIGINT; health and metrics on `ops` if it is given."""
     configure_logs()
     allow_open_files(settings.http.max_connections + SPARE_FILES)
-    uvloop.run(_serve(settings, listener))
+    uvloop.run(_serve(settings, listener, ops))
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
-    async with open_services(settings) as services:
-        config = listener_config(services, settings.http, GRACE_S)
+async def _serve(settings: Settings, listener: socket.socket, ops: socket.socket | None) -> None:
+    async with open_services(settings) as services, AsyncExitStack() as exits:
+        admission = Admission(settings.http.max_concurrent_calls)
+        config = listener_config(services, settings.http, GRACE_S, admission, serves_health=ops is None)
+        server = uvicorn.Server(config)
+        if ops is not None:
+            await exits.enter_async_context(
+                serving_ops(ops, services, settings.http, lambda: server.should_exit, admission)
+            )
         collect_rarely()
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await server.serve(sockets=[listener])
 
 
-def listener_config(services: Services, limits: HttpLimits, grace_s: int) -> uvicorn.Config:
-    """uvicorn's configuration. `docs/decisions/0011` lists the defaults of uvicorn that are kept."""
-    return uvicorn.Config(
-        application(
-            services, limits.max_form_bytes, limits.max_per_second_of_address, limits.max_concurrent_calls
-        ),
-        http=protocol_with(limits),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="info",
-        access_log=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=grace_s,
+def listener_config(
+    services: Services,
+    limits: HttpLimits,
+    grace_s: int,
+    admission: Admission | None = None,
+    *,
+    serves_health: bool = True,
+) -> uvicorn.Config:
+    """The configuration of the public port, with the places of `admission` or new ones."""
+    app = application(
+        services,
+        limits.max_form_bytes,
+        limits.max_per_second_of_address,
+        admission or Admission(limits.max_concurrent_calls),
+        serves_health=serves_health,
     )
+    return config_of(app, protocol_with(limits), grace_s)
 
 
 def protocol_with(limits: HttpLimits) -> type[Http1Protocol]:
@@ -66,13 +82,7 @@ def protocol_with(limits: HttpLimits) -> type[Http1Protocol]:
             code = OUT_OF_SERVICE if status == 503 else BAD_MESSAGE
             return json.dumps({"respcd": code, "respmsg": text, "resperr": ""}).encode()
 
-    GatewayProtocol.limits = Limits(
-        max_head_s=limits.max_head_s,
-        max_body_s=limits.max_body_s,
-        max_idle_s=limits.max_idle_s,
-        max_head_bytes=limits.max_head_bytes,
-        max_connections=limits.max_connections,
-    )
+    GatewayProtocol.limits = limits_of(limits)
     return GatewayProtocol
 
 
@@ -84,9 +94,14 @@ def allow_open_files(limit: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
-def serve_by_several(listener: socket.socket, workers: int, is_demo: bool) -> None:
-    """Keep `workers` processes serving on `listener` until SIGTERM or SIGINT."""
-    supervisor = Supervisor()
+def serve_by_several(
+    listener: socket.socket, workers: int, is_demo: bool, ops: Sequence[socket.socket | None]
+) -> None:
+    """Keep `workers` processes serving on `listener` until SIGTERM or SIGINT.
+
+    `ops` has the operations port of each. They stay open here, so that a restarted process has its port again.
+    """
+    supervisor = Supervisor(end_limit_s=STOP_LIMIT_S)
     ending = False
 
     def stop(*_: object) -> None:
@@ -97,7 +112,7 @@ def serve_by_several(listener: socket.socket, workers: int, is_demo: bool) -> No
         signal.signal(number, stop)
     try:
         for index in range(workers):
-            supervisor.keep(f"api-{index}", lambda: start_api(listener, os.environ, is_demo))
+            supervisor.keep(f"api-{index}", partial(start_api, listener, os.environ, is_demo, ops=ops[index]))
         while not ending:
             supervisor.watch()
             time.sleep(WATCH_S)

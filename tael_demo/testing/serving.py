@@ -4,22 +4,20 @@ Its imports are expensive, so `running.py` imports it last.
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import uvicorn
 
 from tael.base.egress import EgressPolicy
 from tael.base.key_file import read_key_file
 from tael.base.secret import Secret
 from tael.cli.demo_folder import CLOCK, DOCUMENTS, ENCRYPTION_KEY
+from tael.cli.http_server import SecondaryServer
 from tael.cli.serving import listener_config
 from tael.config import Settings
 from tael.main import Services, configure_logs, open_services, work_until
@@ -35,14 +33,6 @@ GRACE_S: Final = 2
 #: The settings that a test may clear, and what clears them.
 EMPTY: Final[Mapping[str, Any]] = {"notify_url": "", "return_url": "", "max_request_age_s": 0}
 Respond = Callable[[dict[str, Any]], None]
-
-
-class Server(uvicorn.Server):
-    """Without uvicorn's signal handlers, which would end the process before PostgreSQL and the sandbox are stopped."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def settings_for(
@@ -88,7 +78,7 @@ async def serve(
     for number in ending_signals:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_services(settings) as services, asyncio.TaskGroup() as group:
-        server = Server(listener_config(services, settings.http, GRACE_S))
+        server = SecondaryServer(listener_config(services, settings.http, GRACE_S))
         group.create_task(server.serve(sockets=[listener]))
         group.create_task(work_until(stop, services))
         commands = group.create_task(_run_commands(services, respond))

@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -44,10 +45,13 @@ def command_server() -> ForkServer:
     return _servers[0]
 
 
-def run_tael(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run one `tael` command to its end."""
+def run_tael(
+    *arguments: str, settings: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run one `tael` command to its end, with `settings` in its environment."""
+    environment = clean_environment() | dict(settings or {})
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = command_server().start(arguments, clean_environment(), output.fileno(), errors.fileno())
+        process = command_server().start(arguments, environment, output.fileno(), errors.fileno())
         code = ended(process, COMMAND_LIMIT_S)
         output.seek(0)
         errors.seek(0)
