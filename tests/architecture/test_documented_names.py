@@ -93,7 +93,8 @@ NOT_OURS: Final = {
     "apiclient_cert.pem",
     "apiclient_key.pem",
 }
-#: Options of curl, pip, mypy, setpriv, unshare, mount and `python -m tael_demo.testing`; `--no-` is a prefix of others.
+#: Options of curl, pip, mypy, setpriv, systemctl, unshare, mount and `python -m tael_demo.testing`.
+#: `--no-` is a prefix of others.
 OTHER_OPTIONS: Final = {
     "--no-",
     "--bind",
@@ -105,6 +106,7 @@ OTHER_OPTIONS: Final = {
     "--mount",
     "--net",
     "--no-deps",
+    "--now",
     "--require",
     "--require-hashes",
     "--resolve",
@@ -480,7 +482,16 @@ def is_file_or_module(word: str) -> bool:
     """A file of this repository, a module that a user may import, or a pytest plugin."""
     if any(ROOT.glob(word)) or any(
         found
-        for folder in ("tael", "tael_demo", "tael_sandbox", "tests", "client", "conformance", "examples")
+        for folder in (
+            "tael",
+            "tael_demo",
+            "tael_sandbox",
+            "tests",
+            "client",
+            "conformance",
+            "examples",
+            "deploy",
+        )
         for found in (ROOT / folder).rglob(word)
     ):
         return True
