@@ -11,6 +11,7 @@ SEED ?= 1
 MINUTES ?= 10
 SECONDS ?= 120
 ROWS ?= 10000000
+IMAGE ?= tael
 
 BIN := .venv/bin
 # Whole files to a worker, in order: what a file's tests share, such as a demo or a browser, is started once.
@@ -26,7 +27,7 @@ DEMO_DEPENDENCIES := $(BIN)/python -c 'import tomllib; project = tomllib.load(op
 
 NPM_SDKS := wechatpay-axios-plugin tenpay
 
-.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage failover reconcile-demo bench bench-quick screenshots sdk-environments sdk-lock lock
+.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage failover image reconcile-demo bench bench-quick screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
 
 help: ## List the targets.
@@ -77,6 +78,9 @@ outage: install ## Stop and freeze the database for SECONDS=120 under load, then
 
 failover: install ## Kill, freeze and switch the primary of a Patroni cluster under load; needs etcd and PostgreSQL from Debian.
 	@$(BIN)/python -m bench.failover $(ARGS)
+
+image: ## Build the container image of the gateway, IMAGE=tael, with buildah and mmdebstrap from Debian.
+	@deploy/container/build $(IMAGE)
 
 reconcile-demo: install ## Reconcile a month of simulated trade with SEED=1 and find each of the errors planted in it.
 	@$(BIN)/python -m tael_demo.reconcile --seed $(SEED) $(ARGS)

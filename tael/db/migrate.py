@@ -74,10 +74,12 @@ def _missing(backend: Any) -> list[Any]:
 
 
 def _apply(backend: Any, migration: Any) -> None:
-    """Commit one file and its mark together. yoyo's `apply_one` commits them separately."""
+    """Commit one file and its mark together. yoyo's `apply_one` commits them separately.
+
+    yoyo's log is left empty: it would need a name of the user, which a container's user may not have.
+    """
     with backend.transaction():
         migration.process_steps(backend, "apply")
-        backend.log_migration(migration, "apply")
         backend.mark_one(migration, log=False)
 
 

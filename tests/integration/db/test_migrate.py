@@ -136,3 +136,15 @@ def marked_in(url: str) -> int:
             return 0
         (count,) = connection.execute("SELECT count(*) FROM _yoyo_migration").fetchone() or (0,)
         return int(count)
+
+
+def test_a_user_without_a_name_can_migrate(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, whose user is a number."""
+
+    def no_such_user(_: int) -> None:
+        raise KeyError
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", no_such_user)
+    assert migrate(empty_database_url) > 0
