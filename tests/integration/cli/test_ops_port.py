@@ -194,6 +194,27 @@ def test_each_api_process_has_a_port_of_its_own_and_takes_it_again(tmp_path: Pat
     assert process.running.returncode == 0
 
 
+def test_a_process_that_is_asked_to_end_is_alive_and_not_ready_until_its_requests_are_finished(
+    tmp_path: Path,
+) -> None:
+    head = b"POST /trade/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
+    with (
+        reserved_ports(1) as (ops,),
+        gateway(tmp_path, "--ops-port", str(ops)) as process,
+        socket.create_connection((HOST, process.port), WAIT_S) as connection,
+    ):
+        connection.sendall(head + b"a=")
+        assert process.ask(get("/trade/v1/query"))[0] == 200  # accepted after the one above
+        process.running.send_signal(signal.SIGTERM)
+        wait_until(lambda: not listens(process.port))
+        assert ask(ops, "/readyz") == (503, {"status": "this process is stopping", "reason": "Stopping"})
+        assert ask(ops, "/healthz")[0] == 200
+        connection.sendall(b"b")
+        assert answer_on(connection)[0] == 200
+        process.running.wait(WAIT_S)
+        assert not listens(ops)
+
+
 def test_a_taken_port_is_refused_at_the_start() -> None:
     with (
         two_ports_in_a_row() as first,
