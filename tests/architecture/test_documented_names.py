@@ -92,15 +92,18 @@ NOT_OURS: Final = {
     "tael_gateway.url",
     "apiclient_cert.pem",
     "apiclient_key.pem",
+    "pay.example",
 }
-#: Options of curl, pip, mypy, setpriv, systemctl, unshare, mount and `python -m tael_demo.testing`.
+#: Options of caddy, curl, pip, mypy, setpriv, systemctl, unshare, mount and `python -m tael_demo.testing`.
 #: `--no-` is a prefix of others.
 OTHER_OPTIONS: Final = {
     "--no-",
     "--bind",
     "--cacert",
+    "--config",
     "--connect-to",
     "--data-urlencode",
+    "--head",
     "--help",
     "--map-root-user",
     "--mount",
