@@ -1,4 +1,4 @@
-"""The units in deploy/systemd: valid for systemd, confined, and in agreement with the program that they start."""
+"""The units in deploy: valid for systemd, confined, and in agreement with the program that they start."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ from tests.integration.cli.test_listeners import ROOT, started
 from tests.integration.cli.test_ops_port import ask, settings_with
 from tests.support.ports import HOST, reserved_ports
 
-FOLDER: Final = ROOT / "deploy" / "systemd"
+FOLDER: Final = ROOT / "deploy"
 UNITS: Final = sorted(FOLDER.glob("*.service"))
 INSTALLED: Final = "/opt/tael"
 #: "OK" in systemd's own words is below 5.0.
