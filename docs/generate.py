@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))  # runs from a checkout where the package is not i
 from docs.currencies import currencies_module  # noqa: E402
 from docs.merchant_categories import merchant_categories_module  # noqa: E402
 from docs.paytypes import pay_types_page  # noqa: E402
+from docs.personal_data import with_personal_data  # noqa: E402
 from docs.schema import entities_page  # noqa: E402
 from tael.base.money import Money  # noqa: E402
 from tael.base.pay_types import PAY_TYPES, PayType  # noqa: E402
@@ -573,6 +574,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "commands.md": commands_page,
     ROOT / "docs" / "pay-types.md": pay_types_page,
     ROOT / "docs" / "entities.md": lambda: entities_page(ROOT),
+    ROOT / "docs" / "operator-manual.md": lambda: with_personal_data(ROOT / "docs" / "operator-manual.md"),
     # Packages that do not import each other have one each.
     ROOT / "tael" / "base" / "currencies.py": currencies_module,
     ROOT / "tael_sandbox" / "currencies.py": currencies_module,

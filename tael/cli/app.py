@@ -77,6 +77,7 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
     "settlement": Entry("settlement", "settlement", "Pay out to merchants."),
     "audit": Entry("audit", "audit", "Show the audit log."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
+    "purge": Entry("purge", "purge_command", "Remove personal data of old payments."),
     "keys": Entry("keys", "keys", "Rotate encryption keys and link keys."),
     "sandbox": ExtraEntry(*DEMO, "Run both simulated wallets."),
     "listen": ExtraEntry(

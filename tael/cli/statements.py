@@ -296,6 +296,8 @@ async def _find(store: Store, statement_id: str, after: int, limit: int, with_fi
 
 
 def _write(found: _Found, path: Path) -> None:
+    if not found.packed:
+        raise refused("the file was purged; only its lines are left")
     if not is_stored_content(found.packed, found.statement.sha256):
         raise refused("the stored file does not have its SHA-256: the database was changed")
     try:

@@ -12,7 +12,7 @@ from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.operations.store import Store
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
 from tael.webhooks.resending import NoSuchWebhook, resend_exhausted, resend_webhooks
-from tael.webhooks.store.webhooks import LoggedAttempt, NotificationStatus
+from tael.webhooks.store.webhooks import LoggedAttempt, NotificationStatus, WebhookPurged
 
 webhooks: Final = typer.Typer(help="Inspect and resend webhooks.", no_args_is_help=True)
 
@@ -85,7 +85,7 @@ def resend(
 
     try:
         resent = change_store("webhook resend", data, work)
-    except NoSuchWebhook as error:
+    except (NoSuchWebhook, WebhookPurged) as error:
         raise refused(str(error)) from error
     _show(resent, as_json)
 

@@ -1,7 +1,7 @@
 """What a role may do that runs the gateway and its commands, but does not own the schema.
 
 Rows of some tables are only added: the migrations take the right to change them even from the owner, who could grant it
-again. A role of its own for the gateway cannot.
+again. A role of its own for the gateway cannot. Columns of such a table that are blanked may be changed.
 """
 
 from typing import Final
@@ -16,7 +16,10 @@ TABLES: Final = """
 SELECT relname, relname LIKE '%yoyo%' AS is_read_only,
     relacl IS NULL OR EXISTS (
         SELECT FROM aclexplode(relacl) AS a WHERE a.grantee = relowner AND a.privilege_type = 'UPDATE'
-    ) AS is_changed
+    ) AS is_changed, array(
+        SELECT attname FROM pg_attribute AS c, aclexplode(c.attacl) AS a
+        WHERE c.attrelid = pg_class.oid AND a.grantee = relowner AND a.privilege_type = 'UPDATE' ORDER BY attname
+    ) AS changed_columns
 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' ORDER BY relname
 """
 READ: Final = sql.SQL("SELECT")
@@ -30,10 +33,12 @@ def grant(database_url: str, role: str) -> None:
     with psycopg.connect(of_primary(database_url)) as connection:
         (schema,) = connection.execute("SELECT current_schema()").fetchone() or ("public",)
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), grantee))
-        for name, is_read_only, is_changed in connection.execute(TABLES).fetchall():
+        for name, is_read_only, is_changed, changed_columns in connection.execute(TABLES).fetchall():
             table, privileges = sql.Identifier(name), _privileges(is_read_only, is_changed)
             connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(table, grantee))
             connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(privileges, table, grantee))
+            for column in map(sql.Identifier, changed_columns):
+                connection.execute(sql.SQL("GRANT UPDATE ({}) ON {} TO {}").format(column, table, grantee))
 
 
 def _privileges(is_read_only: bool, is_changed: bool) -> sql.SQL:

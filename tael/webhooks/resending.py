@@ -15,7 +15,10 @@ class NoSuchWebhook(LookupError):
 async def resend_webhooks(
     webhooks: Webhooks, syssn: str, kind: WebhookKind | None, origin: Origin
 ) -> list[NotificationStatus]:
-    """Resend the webhooks of a payment or refund, in any state, of one kind or of all. Raises NoSuchWebhook."""
+    """Resend the webhooks of a payment or refund, in any state, of one kind or of all.
+
+    Raises NoSuchWebhook, WebhookPurged.
+    """
     resent = await webhooks.resend(syssn, kind, origin)
     if not resent:
         raise NoSuchWebhook(syssn)

@@ -92,6 +92,13 @@ class DocumentFiles:
             with suppress(OSError):
                 await self._in_thread(lambda: place.remove(document.document_id))
 
+    async def delete(self, document: Document) -> None:
+        """Because it is purged. It may be missing. Raises OSError."""
+        place = self._place
+        if place is None:
+            raise OSError(NO_PLACE)
+        await self._in_thread(lambda: place.remove(document.document_id))
+
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         with without_place():
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -131,10 +131,10 @@ CLAIM_PARTS: Final = f"""
 WITH room AS (
     SELECT * FROM unnest($5::text[], $6::integer[], $7::timestamptz[]) AS p (appcode, places, since)
 ), {TAKEN}"""
-#: In any state; for readers that claim nothing.
+#: In any state, with a body or without one yet; for readers that claim nothing.
 NEWEST: Final = f"""
 SELECT {DUE.select} FROM webhook
-WHERE $1::text IS NULL OR appcode = $1 ORDER BY created_at DESC, kind DESC, cause DESC LIMIT $2
+WHERE NOT is_purged AND ($1::text IS NULL OR appcode = $1) ORDER BY created_at DESC, kind DESC, cause DESC LIMIT $2
 """
 #: Stores bodies where none is stored yet; returns what is stored now.
 FIX_BODIES: Final = """

@@ -59,6 +59,7 @@ class NotificationStatus:
     created_at: datetime
     deliver_at: datetime | None
     delivered_at: datetime | None
+    is_purged: bool  #: the body was removed, and cannot be sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ SELECT {STATUS.select} FROM webhook WHERE mchid = ANY($1) AND cause = $2 AND ($3
 ORDER BY mchid, cause, kind FOR UPDATE
 """
 EXHAUSTED: Final = f"""
-SELECT {STATUS.select} FROM webhook WHERE state = 'EXHAUSTED' AND ($1::text IS NULL OR appcode = $1)
+SELECT {STATUS.select} FROM webhook
+WHERE state = 'EXHAUSTED' AND NOT is_purged AND ($1::text IS NULL OR appcode = $1)
 ORDER BY mchid, cause, kind FOR UPDATE
 """
 RESEND: Final = f"""
@@ -125,6 +127,13 @@ async def write_webhooks(connection: "Connection", webhooks: Sequence[NewWebhook
 def webhooks_to_write(webhooks: Sequence[NewWebhook]) -> Statement:
     """Queues `webhooks`; one that is queued already stays as it is."""
     return Statement(WRITE, NEW.arrays(webhooks, NEW.columns))
+
+
+class WebhookPurged(Exception):
+    """The body of a webhook was removed because of its age. The message names the payment or refund."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the webhook for {cause} was purged and cannot be sent again")
 
 
 class Webhooks:
@@ -160,7 +169,10 @@ class Webhooks:
         return [STATUS.read(row) for row in rows]
 
     async def resend(self, cause: str, kind: WebhookKind | None, origin: Origin) -> list[NotificationStatus]:
-        """Redeliver the webhooks of `cause` in any state: the same bytes, and the retry schedule restarts."""
+        """Redeliver the webhooks of `cause` in any state: the same bytes, and the retry schedule restarts.
+
+        Raises WebhookPurged, and then sends none of them.
+        """
         owners = [row["mchid"] for row in await self._database.fetch(OWNERS, cause)]
         return await self._resend(origin, OF_CAUSE, owners, cause, kind)
 
@@ -171,6 +183,9 @@ class Webhooks:
     async def _resend(self, origin: Origin, which: str, *parameters: object) -> list[NotificationStatus]:
         async with self._database.transaction() as connection:
             before = [STATUS.read(row) for row in await connection.fetch(which, *parameters)]
+            for each in before:
+                if each.is_purged:
+                    raise WebhookPurged(each.cause)
             after = [replace(each, state=WebhookState.DUE, deliver_at=origin.at) for each in before]
             await connection.execute(RESEND, *STATUS.arrays(after, (*DUE.key, "deliver_at")))
             changes = [

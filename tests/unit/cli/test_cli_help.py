@@ -27,6 +27,7 @@ ORDER_OF_USE = [
         "audit",
         "maintenance",
     ),
+    "purge",
     "keys",
     *("sandbox", "listen", "trigger", "conformance"),
 ]

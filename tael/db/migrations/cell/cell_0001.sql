@@ -217,8 +217,10 @@ CREATE TABLE webhook (
     attempts_before  integer NOT NULL DEFAULT 0, -- the schedule restarts after a resend
     last_result      text NOT NULL DEFAULT '',
     delivered_at     timestamptz,
+    is_purged        boolean NOT NULL DEFAULT false, -- the body was removed for good
     CONSTRAINT webhook_pkey PRIMARY KEY (mchid, cause, kind),
-    CONSTRAINT webhook_state CHECK (state IN ('DUE', 'DELIVERED', 'EXHAUSTED', 'NOT_WANTED'))
+    CONSTRAINT webhook_state CHECK (state IN ('DUE', 'DELIVERED', 'EXHAUSTED', 'NOT_WANTED')),
+    CONSTRAINT webhook_purged_is_not_sent CHECK (NOT is_purged OR (body IS NULL AND deliver_at IS NULL))
 ) WITH (fillfactor = 35, autovacuum_vacuum_scale_factor = 0.02); -- a row triples when its body is stored
 CREATE INDEX webhook_due_of_app ON webhook (appcode, deliver_at) WHERE deliver_at IS NOT NULL;
 CREATE INDEX webhook_due_refunds ON webhook (mchid, payment_syssn) WHERE deliver_at IS NOT NULL AND kind <> 'payment';
@@ -239,6 +241,7 @@ CREATE TABLE webhook_attempt (
     CONSTRAINT webhook_attempt_answer_is_short CHECK (octet_length(answer) <= 1024)
 );
 REVOKE UPDATE, DELETE, TRUNCATE ON webhook_attempt FROM CURRENT_USER; -- rows are only added
+GRANT UPDATE (answer) ON webhook_attempt TO CURRENT_USER; -- which is blanked
 
 -- Money that no order explains. The wallet's report of it is written first; the columns with defaults are its progress.
 CREATE TABLE unmatched_payment (
@@ -303,7 +306,7 @@ CREATE TABLE statement (
     totals           jsonb NOT NULL, -- by currency
     stored_at        timestamptz NOT NULL,
     superseded_at    timestamptz,
-    packed           bytea NOT NULL, -- gzip
+    packed           bytea NOT NULL, -- gzip; empty once it is purged
     is_packed        boolean NOT NULL, -- whether it arrived so
     check_at         timestamptz, -- when it is reconciled next
     lease_until      timestamptz,

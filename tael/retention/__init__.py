@@ -1,0 +1,1 @@
+"""How long personal data is kept: what it is, and its removal."""
