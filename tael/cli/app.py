@@ -78,6 +78,9 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
     "audit": Entry("audit", "audit", "Show the audit log."),
     "maintenance": Entry("maintenance", "maintenance", "Schedule maintenance."),
     "purge": Entry("purge", "purge_command", "Remove personal data of old payments."),
+    "after-restore": Entry(
+        "after_restore", "after_restore_command", "Report what needs care in a restored database."
+    ),
     "keys": Entry("keys", "keys", "Rotate encryption keys and link keys."),
     "sandbox": ExtraEntry(*DEMO, "Run both simulated wallets."),
     "listen": ExtraEntry(

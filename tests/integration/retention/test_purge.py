@@ -129,8 +129,10 @@ GOES_ON: Final = {
     ),
     "refund not finished": (
         "refund",
-        "UPDATE refund SET state = 'PROCESSING', check_at = $2 WHERE payment_syssn = $1",
+        "UPDATE refund SET state = 'PROCESSING' WHERE payment_syssn = $1 AND $2 > '1970-01-01'::timestamptz",
     ),
+    "refund polled": ("refund", "UPDATE refund SET check_at = $2 WHERE payment_syssn = $1"),
+    "refund changed": ("refund", "UPDATE refund SET changed_at = $2 WHERE payment_syssn = $1"),
     "refund made": ("refund", "UPDATE refund SET created_at = $2 WHERE payment_syssn = $1"),
     "link open": ("checkout_link", "UPDATE checkout_link SET expires_at = $2 WHERE payment_syssn = $1"),
     "order of the link polled": ("checkout_link", "UPDATE payment SET check_at = $2 WHERE syssn = $1"),

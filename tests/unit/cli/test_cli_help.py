@@ -28,6 +28,7 @@ ORDER_OF_USE = [
         "maintenance",
     ),
     "purge",
+    "after-restore",
     "keys",
     *("sandbox", "listen", "trigger", "conformance"),
 ]
@@ -35,7 +36,7 @@ ORDER_OF_USE = [
 
 def test_help_lists_the_commands_in_the_order_of_use() -> None:
     shown = CliRunner().invoke(app, ["--help"], terminal_width=200).stdout
-    listed = re.findall(r"^\W*([a-z]+)  +[A-Z]", shown, flags=re.MULTILINE)
+    listed = re.findall(r"^\W*([a-z-]+)  +[A-Z]", shown, flags=re.MULTILINE)
     assert listed == ORDER_OF_USE
 
 

@@ -1,0 +1,1 @@
+"""After a restore: the database is older than the wallets, the merchants and what was numbered since."""
