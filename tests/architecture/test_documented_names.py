@@ -87,6 +87,8 @@ CODE: Final = re.compile(r"(?<![\w./:-])(?:0000|[12][0-9]{3})(?![\w/:-]|\.[0-9])
 OTHER_NUMBERS: Final = {"1000", "1024", "1200", "1800", "1970", "2000", "2048", "2088"}
 #: Names of other programs and of a reader's own.
 NOT_OURS: Final = {
+    "pgbackrest.conf",
+    "postgresql.conf",
     "gateway.do",
     "first.py",
     "tael_gateway.url",
@@ -94,13 +96,19 @@ NOT_OURS: Final = {
     "apiclient_key.pem",
     "pay.example",
 }
-#: Options of caddy, curl, pip, mypy, setpriv, systemctl, unshare, mount and `python -m tael_demo.testing`.
-#: `--no-` is a prefix of others.
+#: Options of caddy, curl, pgBackRest, pip, mypy, setpriv, systemctl, unshare, mount and
+#: `python -m tael_demo.testing`. `--no-` is a prefix of others.
 OTHER_OPTIONS: Final = {
     "--no-",
     "--bind",
     "--cacert",
     "--config",
+    "--delta",
+    "--pg1-path",
+    "--stanza",
+    "--target",
+    "--target-action",
+    "--type",
     "--connect-to",
     "--data-urlencode",
     "--head",
