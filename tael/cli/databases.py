@@ -12,6 +12,11 @@ MAX_REASON_CHARS: Final = 200
 
 def why_unusable(error: Exception) -> str:
     """One sentence, without any part of the URL: it may be a password."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return (
+            f"the role of the database URL lacks a privilege: {error.diag.message_primary}; connect as the owner of "
+            "the database and of its tables, or as a member of tael_migrate once it owns them"
+        )
     if not isinstance(error, psycopg.OperationalError):
         return f"the database cannot be used ({type(error).__name__})"
     reason = str(error).partition("\n")[0].rpartition("FATAL: ")[2].removeprefix("connection failed: ")

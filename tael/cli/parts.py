@@ -114,6 +114,14 @@ def work_command(
 
 
 def migrate_command(
+    roles: Annotated[
+        bool,
+        typer.Option(
+            "--roles",
+            help="Create the group roles `tael_migrate`, `tael_app` and `tael_read`, and grant them what the owner, "
+            "the gateway and readers need. Needs CREATEROLE.",
+        ),
+    ] = False,
     grant_to: Annotated[
         str | None,
         typer.Option(
@@ -126,17 +134,31 @@ def migrate_command(
     """Migrate the database of TAEL_DATABASE_URL to the current schema."""
     from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
     from tael.db.grants import grant
-    from tael.db.migrate import MigrationBlocked, migrate
+    from tael.db.migrate import MigrationBlocked
+    from tael.db.roles import RolesRefused
 
     try:
         url = read_database_url().reveal()
-        applied = migrate(url)
+        applied = _migrate(url, roles)
         if grant_to is not None:
             grant(url, grant_to)
     except BadSettings as error:
         raise fail(str(error)) from error
-    except MigrationBlocked as error:
+    except (MigrationBlocked, RolesRefused) as error:
         raise fail(str(error), IMPOSSIBLE) from error
     except UNUSABLE_DATABASE as error:
         raise fail(why_unusable(error)) from None
     typer.echo(f"{applied} migrations applied" if applied else "the schema is up to date")
+
+
+def _migrate(url: str, with_roles: bool) -> int:
+    """The number of applied migrations. Group roles that are in use get the privileges of new tables too."""
+    from tael.db.migrate import migrate
+    from tael.db.roles import create_roles, grant_roles, owns_tables
+
+    if with_roles:
+        create_roles(url)
+    applied = migrate(url)
+    if with_roles or (applied and owns_tables(url)):
+        grant_roles(url)
+    return applied

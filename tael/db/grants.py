@@ -1,47 +1,123 @@
-"""What a role may do that runs the gateway and its commands, but does not own the schema.
+"""What a role may do that does not own the schema: one that runs the gateway and its commands, or one that reads.
 
 Rows of some tables are only added: the migrations take the right to change them even from the owner, who could grant it
 again. A role of its own for the gateway cannot. Columns of such a table that are blanked may be changed.
 """
 
-from typing import Final
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import class_row
 
 from tael.db.servers import of_primary
 
 #: Of yoyo's tables the gateway reads which migrations are applied.
 TABLES: Final = """
-SELECT relname, relname LIKE '%yoyo%' AS is_read_only,
-    relacl IS NULL OR EXISTS (
-        SELECT FROM aclexplode(relacl) AS a WHERE a.grantee = relowner AND a.privilege_type = 'UPDATE'
-    ) AS is_changed, array(
-        SELECT attname FROM pg_attribute AS c, aclexplode(c.attacl) AS a
-        WHERE c.attrelid = pg_class.oid AND a.grantee = relowner AND a.privilege_type = 'UPDATE' ORDER BY attname
-    ) AS changed_columns
-FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' ORDER BY relname
+SELECT c.relname AS name, c.relname LIKE '%yoyo%' AS is_read_only,
+    c.relacl IS NULL OR EXISTS (
+        SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee = c.relowner AND a.privilege_type = 'UPDATE'
+    ) AS is_changed,
+    array_agg(a.attname::text ORDER BY a.attnum) AS columns,
+    coalesce(array_agg(a.attname::text) FILTER (WHERE EXISTS (
+        SELECT FROM aclexplode(a.attacl) AS g WHERE g.grantee = c.relowner AND g.privilege_type = 'UPDATE'
+    )), '{}') AS changed_columns
+FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+GROUP BY c.oid ORDER BY c.relname
 """
 READ: Final = sql.SQL("SELECT")
 ADD: Final = sql.SQL("SELECT, INSERT")
 CHANGE: Final = sql.SQL("SELECT, INSERT, UPDATE, DELETE")
 
+#: Columns with ciphertexts, password hashes and the digests of tokens, by their names.
+SECRET_NAME: Final = re.compile(r".+_(encrypted|digest)|password_hash")
+#: The id of a checkout link is the unguessable part of its page's address.
+SECRET_COLUMNS: Final = frozenset({("checkout_link", "link_id")})
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    name: str
+    is_read_only: bool
+    is_changed: bool  #: otherwise rows are only added
+    columns: Sequence[str]
+    changed_columns: Sequence[str]  #: of a table to which rows are only added
+
+    def readable(self) -> Sequence[str]:
+        """The columns without secrets."""
+        return [name for name in self.columns if not is_secret(self.name, name)]
+
+
+def is_secret(table: str, column: str) -> bool:
+    """Whether a role that only reads may not read this column."""
+    return bool(SECRET_NAME.fullmatch(column)) or (table, column) in SECRET_COLUMNS
+
 
 def grant(database_url: str, role: str) -> None:
     """Grant an existing role what the gateway needs in the migrated schema, and nothing more. Raises psycopg.Error."""
-    grantee = sql.Identifier(role)
     with psycopg.connect(of_primary(database_url)) as connection:
-        (schema,) = connection.execute("SELECT current_schema()").fetchone() or ("public",)
-        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), grantee))
-        for name, is_read_only, is_changed, changed_columns in connection.execute(TABLES).fetchall():
-            table, privileges = sql.Identifier(name), _privileges(is_read_only, is_changed)
-            connection.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(table, grantee))
-            connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(privileges, table, grantee))
-            for column in map(sql.Identifier, changed_columns):
-                connection.execute(sql.SQL("GRANT UPDATE ({}) ON {} TO {}").format(column, table, grantee))
+        grant_use(connection, role)
 
 
-def _privileges(is_read_only: bool, is_changed: bool) -> sql.SQL:
-    if is_read_only:
+def grant_use(connection: "psycopg.Connection[tuple[object, ...]]", role: str) -> None:
+    """Grant `role` what the gateway and its commands need, instead of what it had."""
+    _grant_schema(connection, role)
+    for table in _tables(connection):
+        _replace(connection, table, role, _privileges(table))
+        for column in table.changed_columns:
+            names = map(sql.Identifier, (column, table.name, role))
+            _execute(connection, "GRANT UPDATE ({}) ON {} TO {}", *names)
+
+
+def grant_read(connection: "psycopg.Connection[tuple[object, ...]]", role: str) -> None:
+    """Grant `role` SELECT, except for columns with secrets, instead of what it had."""
+    _grant_schema(connection, role)
+    for table in _tables(connection):
+        readable = table.readable()
+        columns = sql.SQL(", ").join(map(sql.Identifier, readable))
+        some = sql.SQL("SELECT ({})").format(columns)
+        _replace(connection, table, role, READ if len(readable) == len(table.columns) else some)
+
+
+def _tables(connection: "psycopg.Connection[tuple[object, ...]]") -> Sequence[_Table]:
+    with connection.cursor(row_factory=class_row(_Table)) as cursor:
+        return cursor.execute(TABLES).fetchall()
+
+
+def _privileges(table: _Table) -> sql.SQL:
+    if table.is_read_only:
         return READ
-    return CHANGE if is_changed else ADD
+    return CHANGE if table.is_changed else ADD
+
+
+def _grant_schema(connection: "psycopg.Connection[tuple[object, ...]]", role: str) -> None:
+    schema = current_schema(connection)
+    _execute(connection, "GRANT USAGE ON SCHEMA {} TO {}", sql.Identifier(schema), sql.Identifier(role))
+
+
+def _replace(
+    connection: "psycopg.Connection[tuple[object, ...]]",
+    table: _Table,
+    role: str,
+    privileges: sql.Composable,
+) -> None:
+    """The other sessions see both statements at once, with the commit."""
+    name, grantee = sql.Identifier(table.name), sql.Identifier(role)
+    _execute(connection, "REVOKE ALL ON {} FROM {}", name, grantee)
+    _execute(connection, "GRANT {} ON {} TO {}", privileges, name, grantee)
+
+
+def current_schema(connection: "psycopg.Connection[tuple[object, ...]]") -> str:
+    """Where the tables are."""
+    (schema,) = connection.execute("SELECT current_schema()").fetchone() or ("public",)
+    return str(schema)
+
+
+def _execute(
+    connection: "psycopg.Connection[tuple[object, ...]]", statement: LiteralString, *parts: sql.Composable
+) -> None:
+    connection.execute(sql.SQL(statement).format(*parts))

@@ -39,7 +39,7 @@ def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
     try:
         if not _missing(backend):
             return 0
-        with _locked(backend.connection, max_lock_wait_s):
+        with locked(backend.connection, max_lock_wait_s):
             if internalmigrations.needs_upgrading(backend):
                 internalmigrations.upgrade(backend)
             missing = _missing(backend)
@@ -84,7 +84,7 @@ def _apply(backend: Any, migration: Any) -> None:
 
 
 @contextmanager
-def _locked(connection: "psycopg.Connection[Any]", max_wait_s: float) -> Iterator[None]:
+def locked(connection: "psycopg.Connection[Any]", max_wait_s: float) -> Iterator[None]:
     """Hold the lock in the session of `connection`. Raises MigrationBlocked."""
     connection.execute(KEEPALIVES)
     connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{int(max_wait_s * 1000)}ms"])

@@ -53,9 +53,10 @@ log_timezone = 'UTC'
 cluster_name = 'tael'
 """
 
+#: Any role with a password, since `tael` may create roles. The superuser has none.
 HBA_RULES: Final = """\
-local all tael scram-sha-256
-host  all tael 127.0.0.1/32 scram-sha-256
+local all all scram-sha-256
+host  all all 127.0.0.1/32 scram-sha-256
 """
 
 #: For PostgreSQL's single-user mode, one statement per line. The password is passed on stdin, never on a command line.

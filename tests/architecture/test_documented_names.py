@@ -23,6 +23,7 @@ import tael_demo.testing
 from tael import config
 from tael.api import health
 from tael.base.pay_types import PAY_TYPES
+from tael.db.roles import ROLES
 from tael.incidents.domain.incident import IncidentKind
 from tael.main import application
 from tael.merchants.store.accounts import CertificateFigure
@@ -174,7 +175,12 @@ def test_the_operator_manual_has_every_metric_with_its_labels() -> None:
 
 def test_every_metric_that_is_named_exists(document: Path) -> None:
     fixtures = {name for name in vars(tael_demo.testing) if name.startswith("tael_")}
-    known = metrics().keys() | fixtures | {"tael_client", "tael_conformance", "tael_demo", "tael_sandbox"}
+    known = (
+        metrics().keys()
+        | fixtures
+        | {*ROLES}
+        | {"tael_client", "tael_conformance", "tael_demo", "tael_sandbox"}
+    )
     assert set(re.findall(r"\btael_[a-z_]+", document.read_text("utf-8"))) <= known
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tael.db.roles import ROLES
 from tests.end_to_end.applications import (
     application,
     asked,
@@ -37,17 +38,18 @@ from tests.support.documents import (
     png,
 )
 from tests.support.postgres import (
-    as_role,
     create_database,
-    create_role,
+    create_login,
     drop_database,
     drop_role,
+    logged_in,
     with_database,
 )
 from tests.support.s3 import running_s3
 
 DATABASE = "first_merchant"
 #: Runs the gateway and the commands. The database's owner only migrates.
+#: What the gateway and the operator log in as: a member of `tael_app`, and of nothing else.
 ROLE = "first_merchant_gateway"
 #: The settings of a WeChat Pay account, and its files with the members of the sandbox's control API.
 WECHAT = ("mch_id", "appid", "sign_type", "sub_mch_id", "sub_appid", "mini_appid", "app_appid")
@@ -108,10 +110,9 @@ def place() -> Iterator[dict[str, str]]:
 def operator(demo: Demo, place: dict[str, str], tmp_path: Path) -> Iterator[Operator]:
     port = free_port_block()
     create_database(demo.database_url, DATABASE)
-    create_role(demo.database_url, ROLE)
     owners = with_database(demo.database_url, DATABASE)
     own = {
-        "TAEL_DATABASE_URL": as_role(owners, ROLE),
+        "TAEL_DATABASE_URL": logged_in(owners, ROLE),
         "TAEL_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
         "TAEL_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "TAEL_SETTINGS_CACHE_MS": "0",
@@ -120,14 +121,16 @@ def operator(demo: Demo, place: dict[str, str], tmp_path: Path) -> Iterator[Oper
     del environment["TAEL_ENCRYPTION_KEY_FILE"]
     operator = Operator(environment, tmp_path)
     try:
-        Operator(environment | {"TAEL_DATABASE_URL": owners}, tmp_path).tael("migrate", "--grant-to", ROLE)
+        Operator(environment | {"TAEL_DATABASE_URL": owners}, tmp_path).tael("migrate", "--roles")
+        create_login(demo.database_url, ROLE, "tael_app")
         operator.start("serve", "--demo", "--port", str(port))
         operator.start("work", "--demo")
         yield operator
     finally:
         operator.end()
         drop_database(demo.database_url, DATABASE)
-        drop_role(demo.database_url, ROLE)
+        for role in (ROLE, *ROLES):
+            drop_role(demo.database_url, role)
 
 
 def add_accounts(operator: Operator, demo: Demo, mchid: str) -> None:

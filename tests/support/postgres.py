@@ -82,8 +82,23 @@ def create_role(server_url: str, name: str) -> None:
 
 
 def drop_role(server_url: str, name: str) -> None:
-    """Drop a role that has no privileges left."""
-    _execute(server_url, sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+    """Drop a role, if it exists. It has no privileges left."""
+    _execute(server_url, sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+
+
+def create_login(server_url: str, name: str, *groups: str) -> None:
+    """A role that can log in, with its name as password, and has the privileges of these group roles only."""
+    _execute(
+        server_url,
+        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(name)),
+        *(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), sql.Identifier(name)) for group in groups),
+    )
+
+
+def logged_in(url: str, name: str) -> str:
+    """The url for the role of `create_login`."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{name}:{name}@{parts.netloc.rpartition('@')[2]}"))
 
 
 def as_role(url: str, name: str) -> str:
