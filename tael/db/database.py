@@ -8,6 +8,7 @@ lock, and for all of them within one call.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -116,7 +117,7 @@ CANNOT_SERVE: Final = (
 
 def unavailable(error: BaseException) -> StoreUnavailable | None:
     """`error` as a StoreUnavailable if it means that the database cannot serve now; None for any other error."""
-    reason = type(error).__name__
+    reason = _reason(error)
     if isinstance(error, asyncpg.LockNotAvailableError):
         return RowLocked(reason)
     if isinstance(error, OUTDATED):
@@ -125,6 +126,12 @@ def unavailable(error: BaseException) -> StoreUnavailable | None:
     if isinstance(error, UNREACHABLE) or sqlstate.startswith(CANNOT_SERVE):
         return StoreUnavailable(reason)
     return None
+
+
+def _reason(error: BaseException) -> str:
+    """The error's name; of a server's certificate that is not accepted, also why."""
+    name = type(error).__name__
+    return f"{name}: {error.verify_message}" if isinstance(error, ssl.SSLCertVerificationError) else name
 
 
 class _Use(StrEnum):

@@ -96,6 +96,7 @@ NOT_OURS: Final = {
     "apiclient_cert.pem",
     "apiclient_key.pem",
     "pay.example",
+    "pg_hba.conf",
 }
 #: Options of caddy, curl, pgBackRest, pip, mypy, setpriv, systemctl, unshare, mount and
 #: `python -m tael_demo.testing`. `--no-` is a prefix of others.
