@@ -61,6 +61,11 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
         "work_command",
         "Run the background jobs: poll pending orders, deliver webhooks, close the day. Several workers can run.",
     ),
+    "doctor": Entry(
+        "doctor",
+        "doctor_command",
+        "Check settings, database and stored state of a deployment, and print what is wrong and what to do.",
+    ),
     "app": Entry("apps", "apps", "Manage apps: API credentials and settings."),
     "merchant": Entry("merchants", "merchants", "Manage merchants."),
     "user": Entry("users", "users", "Manage merchants' users, who permit apps to read data."),

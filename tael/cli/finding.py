@@ -53,7 +53,7 @@ def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[
             "the database schema is older than this version; run `tael migrate`", UNUSABLE
         ) from error
     except StoreUnavailable as error:
-        raise refused(_reason(error), UNUSABLE) from error
+        raise refused(why_unavailable(error), UNUSABLE) from error
     except asyncpg.PostgresError as error:
         raise refused(_refusal(error), UNUSABLE) from None
 
@@ -88,8 +88,8 @@ def with_channels(
     return with_store(folder, with_both)
 
 
-def _reason(error: StoreUnavailable) -> str:
-    """A server that can be reached gives its own reason."""
+def why_unavailable(error: StoreUnavailable) -> str:
+    """One sentence. A server that can be reached gives its own reason."""
     cause = error.__cause__
     if isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, asyncpg.PostgresConnectionError):
         return _refusal(cause)

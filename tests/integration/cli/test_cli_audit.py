@@ -27,8 +27,8 @@ KEY_DIGEST: Final = "sha256:3eb1bd439947eb76"
 RETURNED, RETURNED_SYSSN = "4e1d000000000009", "202601020100990000000009"
 INCIDENT: Final = "4e1d00000000000a"
 PAYOUT: Final = "aPayout000000001"
-#: Groups that start processes, or are another package's.
-OUTSIDE: Final = {"serve", "work", "migrate"} | {
+#: Groups that start processes, change nothing in the deployment's rows, or are another package's.
+OUTSIDE: Final = {"serve", "work", "migrate", "doctor"} | {
     name for name, entry in COMMANDS.items() if not isinstance(entry, Entry)
 }
 #: Commands that change nothing.
