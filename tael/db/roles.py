@@ -23,7 +23,7 @@ MISSING: Final = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regrole(n
 #: Whether the privileges of a role apply to us, as to its members and to a superuser.
 IS_MEMBER: Final = "SELECT pg_has_role(current_user, %s, 'USAGE'), current_user"
 #: A change of owner locks the table against everything, so it does not wait long behind a transaction of the gateway.
-LOCK_LIMIT: Final = "SET LOCAL lock_timeout = '3s'"
+LOCK_LIMIT: Final = "SET LOCAL lock_timeout = '1s'"
 #: A superuser has all privileges of the owner, but a table may still belong to someone else.
 FOREIGN_TABLES: Final = """
 SELECT relname FROM pg_class

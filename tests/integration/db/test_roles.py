@@ -228,6 +228,20 @@ def test_roles_take_over_a_database_that_was_migrated_without_them(
             assert its.tables(columns_of(url), SELECT) == set(columns_of(url))
 
 
+def test_a_table_in_use_is_not_waited_for(postgres_server: str, database_url: str, tmp_path: Path) -> None:
+    """Its change of owner would make all other transactions wait as well. Nothing is changed."""
+    with temporary_database(postgres_server, "template1") as url:
+        migrated(url)
+        with psycopg.connect(url) as connection:
+            connection.execute("LOCK TABLE payment IN ACCESS SHARE MODE")
+            assert "stop the gateway" in operator_of(url, tmp_path).is_refused("migrate", "--roles", code=1)
+            owners = (
+                "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tableowner = 'tael_migrate'"
+            )
+            assert connection.execute(owners).fetchone() == (0,)
+        assert migrated(url, "--roles") == "the schema is up to date\n"
+
+
 def test_a_role_without_createrole_is_refused_in_one_line(postgres_server: str, tmp_path: Path) -> None:
     """Before it migrates anything."""
     with temporary_database(postgres_server, "template1") as url:
