@@ -13,6 +13,7 @@ from psycopg.errors import DuplicateObject, InsufficientPrivilege, LockNotAvaila
 
 from tael.db.grants import current_schema, grant_read, grant_use
 from tael.db.migrate import MAX_LOCK_WAIT_S, locked
+from tael.db.servers import of_primary
 
 OWNER: Final = "tael_migrate"
 APP: Final = "tael_app"
@@ -43,7 +44,7 @@ class RolesRefused(Exception):
 
 def create_roles(database_url: str) -> None:
     """Create the group roles that are missing, and become a member of the owner. Raises RolesRefused, psycopg.Error."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(of_primary(database_url), autocommit=True) as connection:
         try:
             for (name,) in connection.execute(MISSING, [list(ROLES)]).fetchall():
                 with suppress(DuplicateObject, UniqueViolation):  # another process was faster
@@ -62,7 +63,7 @@ def create_roles(database_url: str) -> None:
 
 def owns_tables(database_url: str) -> bool:
     """Whether the group roles are in use in this database. Raises psycopg.Error."""
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(of_primary(database_url)) as connection:
         (is_owner,) = connection.execute(OWNS_TABLES, [OWNER]).fetchone() or (False,)
         return bool(is_owner)
 
@@ -72,7 +73,7 @@ def grant_roles(database_url: str) -> None:
 
     Raises RolesRefused, MigrationBlocked, psycopg.Error.
     """
-    with psycopg.connect(database_url) as connection, locked(connection, MAX_LOCK_WAIT_S):
+    with psycopg.connect(of_primary(database_url)) as connection, locked(connection, MAX_LOCK_WAIT_S):
         try:
             _hand_over(connection)
             grant_use(connection, APP)

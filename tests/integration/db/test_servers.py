@@ -11,8 +11,10 @@ import pytest
 
 from tael.db import servers
 from tael.db.database import MIN_CONNECTIONS, Database, Limits, StoreUnavailable, without_lock_waits
+from tael.db.grants import grant
 from tael.db.migrate import migrate
 from tael.db.pipeline import Statement
+from tael.db.roles import owns_tables
 from tael.db.servers import of_primary, servers_of
 from tests.support.ports import HOST, bound, reserved_ports
 from tests.support.postgres import temporary_database
@@ -256,4 +258,7 @@ async def test_a_connection_that_takes_no_writes_any_more_is_replaced(database_u
 
 def test_a_database_of_several_servers_is_migrated(postgres_server: str) -> None:
     with temporary_database(postgres_server, "template1") as empty, reserved_ports(1) as (port,):
-        assert migrate(login_of(empty, url_of(f"postgresql://{HOST}:{port}", empty))) > 0
+        url = login_of(empty, url_of(f"postgresql://{HOST}:{port}", empty))
+        assert migrate(url) > 0
+        grant(url, "tael")
+        assert not owns_tables(url)
