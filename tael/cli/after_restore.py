@@ -42,9 +42,10 @@ def after_restore_command(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Report what needs care in a database that was restored from a backup, or whose standby was promoted.
+    """Report what needs care in a restored database.
 
-    Run it while no gateway runs on the database, and with --apply before one starts. It applies once for each restore.
+    It was restored from a backup, or is a standby that was promoted. Run it while no gateway runs on the database, and
+    with --apply before one starts. It applies once for each restore.
     """
 
     async def work(store: Store, origin: Origin) -> dict[str, Any]:

@@ -26,9 +26,10 @@ def purge_command(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove personal data of payments, webhooks, statements and refused applications that are old and finished.
+    """Remove personal data of old payments.
 
-    Money, states, numbers and digests are kept. It can be interrupted and repeated.
+    And of refunds, checkout links, webhooks, unmatched payments, statements and refused applications that are old and
+    finished. Money, states, numbers and digests are kept. It can be interrupted and repeated.
     """
     age = _age(older_than)
 
