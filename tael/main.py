@@ -159,7 +159,7 @@ async def open_channels(
     async with AsyncExitStack() as transports:
         channels: dict[str, Channel] = {}
         for name, protocol in installed_protocols().by_name.items():
-            transport = await transports.enter_async_context(_to_wallet(settings))
+            transport = await transports.enter_async_context(_to_wallet(settings, name))
             channels[name] = protocol.open_channel(
                 ChannelEnvironment(
                     transport, clock, note_answer, urls, settings.wechat_ca_pem, settings.server_ip
@@ -217,7 +217,7 @@ def rate_limiter_over(
     return RateLimiter(rows.grant, RateLimitTotals(rows), clock, defaults)
 
 
-def _to_wallet(settings: Settings) -> "Transport":
+def _to_wallet(settings: Settings, protocol: str) -> "Transport":
     """A pool of its own for each protocol, so that a hanging wallet cannot exhaust another's connections."""
     from tael.base.transport import Transport
 
@@ -225,6 +225,7 @@ def _to_wallet(settings: Settings) -> "Transport":
         connections=settings.wallet_connections,
         wait_s=settings.wallet_wait_s,
         proxy=settings.wallet_proxy,
+        protocol=protocol,
     )
 
 
@@ -326,6 +327,7 @@ def health_routes(
         store.unmatched_payments,
         store.differences,
         services.rate_limiter.totals,
+        store.due_work,
         admission,
         services.payments.clock,
         is_stopping,
@@ -395,6 +397,8 @@ def payments_over(
 
 async def work_until(stop: asyncio.Event, services: Services) -> None:
     """Run every job until `stop` is set."""
+    from tael.base.exposition import register
     from tael.jobs.runner import run_for_ever
 
+    register()
     await run_for_ever(all_jobs(services), services.payments.clock, stop, services.store.due_work.queues)

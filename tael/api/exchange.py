@@ -24,7 +24,7 @@ from tael.merchants.rate_limiter import RateLimiter
 from tael.oauth.access import UserAccess
 from tael.oauth.context import OAuthContext
 from tael.qfpay.answers import Members
-from tael.qfpay.codes import Call
+from tael.qfpay.codes import OK, Call
 
 #: What a handler gets: `AuthenticatedRequest`; `AppRequest` from the steps that select no merchant, `UserRequest` from
 #: those of an access token.
@@ -95,3 +95,4 @@ class Exchange:
     signer: App | None = None  #: sign_responses: its key signs the response, from this step on
     user: UserAccess | None = None  #: authenticate_user: for whom the access token is
     members: Members | Redirect | Download | None = None  #: call_handler: of the response
+    respcd: str = OK  #: of the response; set with it

@@ -3,22 +3,26 @@
 A process whose jobs or whose public port end, ends: a worker needs no other sign of life.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tael.base import metrics
 from tael.base.admission import Admission
 from tael.base.clock import Clock
+from tael.base.exposition import counter, gauge, register
 from tael.db.database import Database, StoreUnavailable, budget
+from tael.db.due_work import DueWork
 from tael.db.readiness import Readiness
 from tael.incidents.domain.incident import IncidentKind
 from tael.incidents.store.incidents import Incidents
@@ -29,12 +33,10 @@ from tael.reconciliation.domain.difference import DifferenceKind
 from tael.reconciliation.store.differences import Differences
 from tael.unmatched.store.unmatched import UnmatchedFigure, UnmatchedPayments
 
-READY: Final = Gauge("tael_ready", "1 while the database takes writes, else 0")
 #: Why a process is not ready that was asked to end, in the form of the database's reasons.
 STOPPING: Final = "Stopping"
-
-IN_PROGRESS: Final = Gauge("tael_calls_in_progress", "merchants' calls that this process works on")
-WAITING: Final = Gauge("tael_calls_waiting", "merchants' calls that wait until this process works on them")
+#: How long the ages of due rows are reported before they are read again: a queue may be long.
+OLDEST_DUE_S: Final = 15.0
 
 
 class IncidentFigures(Collector):
@@ -44,13 +46,13 @@ class IncidentFigures(Collector):
         self.counts: Mapping[IncidentKind, tuple[int, int]] = {}
 
     def collect(self) -> Iterator[Metric]:
-        open_now = sum(counts[1] for counts in self.counts.values())
-        yield GaugeMetricFamily("tael_incidents_open", "incidents not resolved yet", open_now)
-        unverified = self.counts.get(IncidentKind.ANSWERS_UNVERIFIED, (0, 0))[1]
-        yield GaugeMetricFamily(
-            "tael_accounts_unverified", "accounts whose wallet's responses fail verification", unverified
-        )
-        total = CounterMetricFamily("tael_incidents", "incidents in total, by kind", labels=["kind"])
+        open_now = gauge(metrics.INCIDENTS_OPEN)
+        open_now.add_metric((), sum(counts[1] for counts in self.counts.values()))
+        yield open_now
+        unverified = gauge(metrics.ACCOUNTS_UNVERIFIED)
+        unverified.add_metric((), self.counts.get(IncidentKind.ANSWERS_UNVERIFIED, (0, 0))[1])
+        yield unverified
+        total = counter(metrics.INCIDENTS)
         for kind in IncidentKind:
             total.add_metric([kind.value], self.counts.get(kind, (0, 0))[0])
         yield total
@@ -64,13 +66,7 @@ class UnmatchedFigures(Collector):
         self.now: datetime | None = None  #: of the figures, by the gateway's clock
 
     def collect(self) -> Iterator[Metric]:
-        labels = ["state", "currency"]
-        amount = GaugeMetricFamily(
-            "tael_unmatched_amount_minor", "unmatched payments at the wallets, in minor units", labels=labels
-        )
-        oldest = GaugeMetricFamily(
-            "tael_unmatched_oldest_seconds", "age of the oldest of these unmatched payments", labels=labels
-        )
+        amount, oldest = gauge(metrics.UNMATCHED_AMOUNT), gauge(metrics.UNMATCHED_OLDEST)
         for figure in self.figures:
             values = [figure.state.value, figure.currency]
             amount.add_metric(values, figure.amount_minor)
@@ -87,11 +83,7 @@ class DifferenceFigures(Collector):
         self.counts: Mapping[DifferenceKind, int] = {}
 
     def collect(self) -> Iterator[Metric]:
-        open_now = GaugeMetricFamily(
-            "tael_differences_open",
-            "differences between statements and our records not resolved yet, by kind",
-            labels=["kind"],
-        )
+        open_now = gauge(metrics.DIFFERENCES_OPEN)
         for kind in DifferenceKind:
             open_now.add_metric([kind.value], self.counts.get(kind, 0))
         yield open_now
@@ -104,22 +96,14 @@ class RateLimitFigures(Collector):
         self.totals: Mapping[str, int] = {}
 
     def collect(self) -> Iterator[Metric]:
-        refused = CounterMetricFamily(
-            "tael_rate_limited_requests", "requests that were refused with 429, by limit", labels=["limit"]
-        )
+        refused = counter(metrics.RATE_LIMITED)
         for limit in Limit:
             refused.add_metric([limit.value], self.totals.get(limit.value, 0))
         yield refused
-        yield CounterMetricFamily(
-            "tael_rate_limit_unchecked_requests",
-            "requests that were admitted without being counted, because the database was unavailable",
-            self.totals.get(UNCHECKED, 0),
-        )
-        yield CounterMetricFamily(
-            "tael_calls_shed",
-            "merchants' calls that were refused because a process could not work on more",
-            self.totals.get(SHED, 0),
-        )
+        for definition, result in ((metrics.UNCHECKED, UNCHECKED), (metrics.CALLS_SHED, SHED)):
+            total = counter(definition)
+            total.add_metric((), self.totals.get(result, 0))
+            yield total
 
 
 class CertificateFigures(Collector):
@@ -130,16 +114,7 @@ class CertificateFigures(Collector):
         self.now: datetime | None = None  #: of the figures, by the gateway's clock
 
     def collect(self) -> Iterator[Metric]:
-        earliest = GaugeMetricFamily(
-            "tael_certificate_expires_seconds",
-            "time until the first certificate of the protocol's accounts expires; negative if it has",
-            labels=["protocol"],
-        )
-        expiring = GaugeMetricFamily(
-            "tael_accounts_certificate_expiring",
-            "accounts with a certificate that expires within 30 days or has expired",
-            labels=["protocol"],
-        )
+        earliest, expiring = gauge(metrics.CERTIFICATE_EXPIRES), gauge(metrics.CERTIFICATES_EXPIRING)
         for figure in self.figures:
             if self.now is not None:
                 earliest.add_metric([figure.protocol], (figure.earliest - self.now).total_seconds())
@@ -148,16 +123,40 @@ class CertificateFigures(Collector):
         yield expiring
 
 
+class QueueFigures(Collector):
+    """For how long the oldest row of each queue has been due, by the gateway's clock."""
+
+    def __init__(self) -> None:
+        self.ages_s: Mapping[str, float] = {}
+        self._read_at_s: float | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        oldest = gauge(metrics.QUEUE_OLDEST_DUE)
+        for queue, age_s in self.ages_s.items():
+            oldest.add_metric([queue], age_s)
+        yield oldest
+
+    async def read(self, due_work: DueWork, now: datetime) -> None:
+        """Read them again, unless they are new. Raises StoreUnavailable."""
+        now_s = asyncio.get_running_loop().time()
+        if self._read_at_s is not None and 0 <= now_s - self._read_at_s < OLDEST_DUE_S:
+            return
+        due_since = await due_work.oldest_due(now, datetime.now(UTC))
+        self.ages_s = {
+            queue: 0.0 if since is None else (now - since).total_seconds()
+            for queue, since in due_since.items()
+        }
+        self._read_at_s = now_s
+
+
 CERTIFICATES: Final = CertificateFigures()
 DIFFERENCES: Final = DifferenceFigures()
 INCIDENTS: Final = IncidentFigures()
 RATE_LIMITS: Final = RateLimitFigures()
+QUEUES: Final = QueueFigures()
 UNMATCHED: Final = UnmatchedFigures()
-REGISTRY.register(CERTIFICATES)
-REGISTRY.register(DIFFERENCES)
-REGISTRY.register(INCIDENTS)
-REGISTRY.register(RATE_LIMITS)
-REGISTRY.register(UNMATCHED)
+for collector in (CERTIFICATES, DIFFERENCES, INCIDENTS, QUEUES, RATE_LIMITS, UNMATCHED):
+    REGISTRY.register(collector)
 
 
 def routes(
@@ -167,6 +166,7 @@ def routes(
     unmatched: UnmatchedPayments,
     differences: Differences,
     rate_limit_totals: RateLimitTotals,
+    due_work: DueWork,
     admission: Admission | None,
     clock: Clock,
     is_stopping: Callable[[], bool],
@@ -180,11 +180,15 @@ def routes(
     async def unready() -> str:
         return STOPPING if is_stopping() else await readiness().reason()
 
-    async def metrics(_: Request) -> Response:
-        READY.set(0 if await unready() else 1)
-        if admission is not None:
-            IN_PROGRESS.set(admission.in_progress)
-            WAITING.set(admission.waiting)
+    register()
+    if admission is not None:
+        places = admission
+        metrics.CALLS_IN_PROGRESS.watch(lambda: places.in_progress)
+        metrics.CALLS_WAITING.watch(lambda: places.waiting)
+
+    async def metrics_page(_: Request) -> Response:
+        ready = 0 if await unready() else 1
+        metrics.READY.watch(lambda: ready)
         now = clock.now()
         # If they cannot be counted now, the last figures are reported.
         with suppress(StoreUnavailable), budget(database.limits.probe_s):
@@ -194,12 +198,13 @@ def routes(
             UNMATCHED.now = CERTIFICATES.now = now
             CERTIFICATES.figures = await accounts.certificate_figures(now)
             RATE_LIMITS.totals = await rate_limit_totals.read()
+            await QUEUES.read(due_work, now)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return [
         Route("/healthz", _healthz, methods=["GET"]),
         Route("/readyz", partial(_readyz, unready=unready), methods=["GET"]),
-        Route("/metrics", metrics, methods=["GET"]),
+        Route("/metrics", metrics_page, methods=["GET"]),
     ]
 
 

@@ -19,12 +19,13 @@ from tael.api.request_body import BodyTooLarge, peer_of
 from tael.api.wire import answer
 from tael.base.errors import NotAuthentic, OutOfService, Overloaded, RateLimited, TaelError
 from tael.base.log_context import Serving
+from tael.base.metrics import CALLS, timer_s
 from tael.base.security_log import log_failed_authentication, log_rate_limited
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
 from tael.merchants.domain.rate_limits import Limit
 from tael.qfpay.answers import bare_answer, error_answer
-from tael.qfpay.codes import BAD_MESSAGE
+from tael.qfpay.codes import BAD_MESSAGE, TABLE
 from tael.qfpay.errors import UnreadableMessage
 from tael.qfpay.reasons import code_of
 
@@ -170,6 +171,7 @@ CONSENT_LINK: Final[tuple[Step, ...]] = (
 
 async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Response:
     """The response to one request of a merchant. Raises ClientDisconnect."""
+    began_s = timer_s()
     with (
         ExitStack() as held,
         Serving(endpoint.name),
@@ -179,11 +181,13 @@ async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Re
         try:
             for step in endpoint.steps:
                 await step(exchange)
-            return await _completed(exchange)
+            response = await _completed(exchange)
         except ClientDisconnect:
             raise
         except Exception as error:
-            return refusal(error, exchange)
+            response = refusal(error, exchange)
+        CALLS.observe_since(began_s, endpoint.name, TABLE[exchange.respcd].client)
+        return response
 
 
 async def _completed(exchange: Exchange) -> Response:
@@ -195,6 +199,7 @@ async def _completed(exchange: Exchange) -> Response:
         case Download():
             return await download_response(result, exchange.signer)
         case _:
+            exchange.respcd = result["respcd"]
             return answer(result, exchange.signer)
 
 
@@ -202,7 +207,7 @@ def refusal(error: Exception, exchange: Exchange) -> Response:
     """The response to a request that `error` ended. `exchange` is as the last completed step left it."""
     match error:
         case BodyTooLarge():
-            return _too_large(error, exchange.endpoint)
+            return _too_large(error, exchange)
         case RateLimited():
             return _rate_limited(error, exchange)
         case Overloaded():
@@ -228,6 +233,7 @@ def _refused(error: TaelError, exchange: Exchange) -> Response:
     members = error_answer(error, exchange.endpoint.call, error.reference or exchange.reference)
     # A merchant of another app is no reason to sign, in whichever step it is found.
     signer = None if isinstance(error, NotAuthentic) else exchange.signer
+    exchange.respcd = members["respcd"]
     return answer(members, signer)
 
 
@@ -235,12 +241,15 @@ def _rate_limited(error: RateLimited, exchange: Exchange) -> Response:
     """Never signed, so that a flood costs no signatures."""
     exchange.access.rate_limiter.totals.count_refused(Limit(error.limit))
     log_rate_limited(error, exchange.merchant.mchid if exchange.merchant else "", exchange.peer)
-    response = answer(error_answer(error, exchange.endpoint.call, exchange.reference), None, 429)
+    members = error_answer(error, exchange.endpoint.call, exchange.reference)
+    exchange.respcd = members["respcd"]
+    response = answer(members, None, 429)
     response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 
-def _too_large(error: BodyTooLarge, endpoint: Endpoint[Any]) -> Response:
-    if endpoint.is_page:
-        return answer(error_answer(UnreadableMessage(), endpoint.call, None), None, 413)
+def _too_large(error: BodyTooLarge, exchange: Exchange) -> Response:
+    exchange.respcd = BAD_MESSAGE
+    if exchange.endpoint.is_page:
+        return answer(error_answer(UnreadableMessage(), exchange.endpoint.call, None), None, 413)
     return answer(bare_answer(BAD_MESSAGE, str(error)), None, 413)

@@ -28,6 +28,7 @@ from yarl import URL
 from tael.base.admission import without_place
 from tael.base.egress import EgressPolicy
 from tael.base.http_request import Request, Response, Target, ask, target_of
+from tael.base.metrics import WALLET_CALLS_IN_PROGRESS, WALLET_CALLS_WAITING
 from tael.base.secret import Secret
 from tael.base.wallet_limits import DEFAULT_CONNECTIONS, DEFAULT_WAIT_S
 
@@ -105,7 +106,7 @@ class CallSlots:
         if self._has_room(account):
             self._running[account] += 1
             return True
-        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
+        if self.waiting >= MAX_WAITING:
             return False
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(account, deque()).append(turn)
@@ -134,8 +135,16 @@ class CallSlots:
                 self._waiting[chosen] = turns  # re-inserted last
             self._running[chosen] += 1
 
+    @property
+    def in_progress(self) -> int:
+        return self._running.total()
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
     def _has_room(self, account: str) -> bool:
-        return self._running.total() < self._total and self._running[account] < self._of_account
+        return self.in_progress < self._total and self._running[account] < self._of_account
 
     def _leave(self, account: str, turn: "asyncio.Future[None]") -> None:
         self._waiting[account].remove(turn)
@@ -165,6 +174,7 @@ class Transport:
     proxy: Secret | None = None  #: for all calls, with CONNECT; its URL may contain a password
     connections: int = DEFAULT_CONNECTIONS
     wait_s: float = DEFAULT_WAIT_S
+    protocol: str = ""  #: of the wallet, for the metrics
     _pool: aiohttp.TCPConnector | None = field(default=None)
     _targets: LRUCache[tuple[str, str, ssl.SSLContext | bool], Target] = field(
         default_factory=lambda: LRUCache(MAX_TARGETS)
@@ -178,6 +188,7 @@ class Transport:
         if self.egress is None:
             self._slots = CallSlots(self.connections, self.wait_s)
             self._download_slots = CallSlots(MAX_DOWNLOADS, self.wait_s)
+            _watch(self._slots, self.protocol)
         # No limit here: a call waiting inside the connector would look like one that was sent, and the connector is
         # not fair between accounts.
         self._pool = aiohttp.TCPConnector(
@@ -327,6 +338,11 @@ class Transport:
         if target is None:
             target = self._targets[key] = target_of(url, tls, None)
         return target
+
+
+def _watch(slots: CallSlots, protocol: str) -> None:
+    WALLET_CALLS_IN_PROGRESS.watch(lambda: slots.in_progress, protocol)
+    WALLET_CALLS_WAITING.watch(lambda: slots.waiting, protocol)
 
 
 async def _read_whole_body(body: StreamReader) -> bytes | None:

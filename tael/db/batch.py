@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import asyncpg
 
+from tael.base.metrics import BATCH_ROWS, BATCHES, timer_s
 from tael.db.database import Limits, RowLocked, StoreUnavailable, result_within, without_lock_waits
 
 Row = TypeVar("Row")
@@ -27,13 +28,18 @@ RETRYABLE: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
 class Batch(Generic[Row, Result]):
-    """Calls `write` with the rows collected so far; `write` returns one result per row, in order."""
+    """Calls `write` with the rows collected so far; `write` returns one result per row, in order.
+
+    `name` is that of its metrics.
+    """
 
     def __init__(
         self,
+        name: str,
         write: Callable[[Sequence[Row]], Awaitable[Sequence[Result]]],
         max_wait_s: float = Limits().call_s,
     ) -> None:
+        self._name = name
         self._write = write
         self._max_wait_s = max_wait_s
         self._pending: Pending[Row, Result] = []
@@ -113,11 +119,15 @@ class Batch(Generic[Row, Result]):
 
     async def _write_with_retries(self, rows: list[Row]) -> Sequence[Result]:
         for tries in range(1, MAX_TRIES + 1):
+            began_s = timer_s()
             try:
                 return await self._write(rows)
             except RETRYABLE:
                 if tries == MAX_TRIES:
                     raise
+            finally:
+                BATCHES.observe_since(began_s, self._name)
+                BATCH_ROWS.observe(len(rows), self._name)
         raise AssertionError("unreachable")
 
 
@@ -129,10 +139,12 @@ class KeyedBatches(Generic[Row, Result]):
 
     def __init__(
         self,
+        name: str,
         write: Callable[[Sequence[Row]], Awaitable[Sequence[Result]]],
         max_wait_s: float,
         max_at_once: int,
     ) -> None:
+        self._name = name
         self._write = write
         self._max_wait_s = max_wait_s
         self._places = asyncio.Semaphore(max_at_once)
@@ -141,7 +153,7 @@ class KeyedBatches(Generic[Row, Result]):
 
     async def __call__(self, key: str, row: Row) -> Result:
         """As a batch's. Raises StoreUnavailable."""
-        batch = self._batches.setdefault(key, Batch(self._write_in_turn, self._max_wait_s))
+        batch = self._batches.setdefault(key, Batch(self._name, self._write_in_turn, self._max_wait_s))
         self._callers[key] += 1
         try:
             return await batch(row)

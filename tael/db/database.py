@@ -9,16 +9,19 @@ lock, and for all of them within one call.
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import asyncpg
 
+from tael.base.metrics import DATABASE_CONNECTIONS, DATABASE_IN_USE, DATABASE_MAX, DATABASE_WAITING
 from tael.db.pipeline import Pipelines, Statement
 from tael.db.servers import Servers
 
@@ -278,6 +281,7 @@ class Database:
         self._servers = Servers(url, self._forget_connections)
         self._pools: dict[_Use, Pool] = {}
         self._pipelines = Pipelines(self._connect_pipeline, PIPELINES)
+        self._users = Counter[_Use]()  #: tasks with a connection, and those that wait for one
         self.limits = limits
 
     async def __aenter__(self) -> Self:
@@ -287,6 +291,7 @@ class Database:
             _Use.BATCH: await self._new_pool(BATCH_CONNECTIONS, self.limits.batch_lock_s),
             _Use.PROBE: await self._new_pool(PROBE_CONNECTIONS, self.limits.probe_s),
         }
+        self._watch_pools()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -328,6 +333,21 @@ class Database:
             self._servers.search()
         return found
 
+    def _watch_pools(self) -> None:
+        for use, pool in self._pools.items():
+            DATABASE_CONNECTIONS.watch(pool.get_size, use)
+            DATABASE_IN_USE.watch(partial(_in_use, pool), use)
+            DATABASE_MAX.watch(pool.get_max_size, use)
+            DATABASE_WAITING.watch(partial(self._waiting, use), use)
+        pipelines = self._pipelines
+        DATABASE_CONNECTIONS.watch(lambda: pipelines.size, "pipeline")
+        DATABASE_IN_USE.watch(lambda: pipelines.in_use, "pipeline")
+        DATABASE_MAX.watch(lambda: PIPELINES, "pipeline")
+        DATABASE_WAITING.watch(lambda: pipelines.waiting, "pipeline")
+
+    def _waiting(self, use: _Use) -> int:
+        return max(0, self._users[use] - _in_use(self._pools[use]))
+
     @asynccontextmanager
     async def connection(self, *, is_long: bool = False) -> AsyncIterator["Connection"]:
         """A connection without a transaction, for at most `call_s` including the wait for it. Raises StoreUnavailable.
@@ -336,7 +356,9 @@ class Database:
         """
         if not self._pools:
             raise RuntimeError("enter the Database before using it")
-        pool = self._pools[_use.get()]
+        use = _use.get()
+        pool = self._pools[use]
+        self._users[use] += 1
         try:
             async with (
                 within(None if is_long else self.limits.call_s),
@@ -348,6 +370,8 @@ class Database:
             if store_error is None:
                 raise
             raise store_error from error
+        finally:
+            self._users[use] -= 1
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Connection"]:
@@ -385,6 +409,10 @@ class Database:
         """Execute one statement. Raises StoreUnavailable."""
         async with self.connection() as connection:
             await connection.execute(sql, *values)
+
+
+def _in_use(pool: "Pool") -> int:
+    return pool.get_size() - pool.get_idle_size()
 
 
 def _server_settings(limits: Limits, lock_s: float) -> dict[str, str]:

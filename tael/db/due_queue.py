@@ -39,6 +39,11 @@ class DueQueue(Generic[Row]):
         """The condition that a row is due, which may wait behind another: $1 the gateway's clock, $2 the real time."""
         return f"EXISTS (SELECT FROM {self._table.name} WHERE {IS_DUE.format(at=self.due_column)})"
 
+    def oldest_due(self) -> str:
+        """The instant since when the oldest due row has been due; NULL if none is due. Parameters as above."""
+        at = self.due_column
+        return f"(SELECT {at} FROM {self._table.name} WHERE {IS_DUE.format(at=at)} ORDER BY {at} LIMIT 1)"
+
     async def _claim(self, statement: str, *values: object) -> list[Row]:
         return [self._table.read(record) for record in await self._database.fetch(statement, *values)]
 
@@ -83,9 +88,16 @@ class AccountQueue(DueQueue[Row]):
 
     def has_due_rows(self) -> str:
         """Account by account, like the index, so that rows which are not due yet cost nothing."""
+        return f"EXISTS (SELECT {self._first_due()})"
+
+    def oldest_due(self) -> str:
+        return f"(SELECT min(first.check_at) {self._first_due()})"
+
+    def _first_due(self) -> str:
+        """The first due row of each account, as `first`."""
         table = self._table.name
         waiting = f"SELECT protocol, account_id FROM {table} WHERE check_at IS NOT NULL"
-        return f"""EXISTS (
+        return f"""FROM (
     WITH RECURSIVE account AS (
         ({waiting} ORDER BY protocol, account_id LIMIT 1)
         UNION ALL
@@ -94,10 +106,11 @@ class AccountQueue(DueQueue[Row]):
             {waiting} AND (protocol, account_id) > (a.protocol, a.account_id) ORDER BY protocol, account_id LIMIT 1
         ) AS next
     )
-    SELECT FROM account AS a CROSS JOIN LATERAL (
-        SELECT FROM {table}
-        WHERE protocol = a.protocol AND account_id = a.account_id AND {IS_DUE.format(at="check_at")} LIMIT 1
-    ) AS first)"""
+    SELECT first.check_at FROM account AS a CROSS JOIN LATERAL (
+        SELECT check_at FROM {table}
+        WHERE protocol = a.protocol AND account_id = a.account_id AND {IS_DUE.format(at="check_at")}
+        ORDER BY check_at LIMIT 1
+    ) AS first) AS first"""
 
 
 def _claim_by_account(table: Table[Any]) -> str:

@@ -16,6 +16,8 @@ class DueWork:
         self.names: Final = frozenset(queues)
         conditions = (f"{queue.has_due_rows()} AS {name}" for name, queue in queues.items())
         self._statement = "SELECT " + ", ".join(conditions)
+        instants = (f"{queue.oldest_due()} AS {name}" for name, queue in queues.items())
+        self._oldest_due = "SELECT " + ", ".join(instants)
 
     async def queues(self, now: datetime, real_now: datetime) -> set[str]:
         """The names of the queues with a due row; nothing is claimed. Raises StoreUnavailable.
@@ -24,3 +26,8 @@ class DueWork:
         """
         (row,) = await self._database.fetch(self._statement, now, real_now)
         return {name for name, is_due in row.items() if is_due}
+
+    async def oldest_due(self, now: datetime, real_now: datetime) -> Mapping[str, datetime | None]:
+        """For each queue, since when its oldest due row has been due; None if none is due. Raises StoreUnavailable."""
+        (row,) = await self._database.fetch(self._oldest_due, now, real_now)
+        return dict(row)

@@ -162,6 +162,19 @@ class Pipelines:
         self._places = asyncio.Semaphore(limit)
         self._idle: list[Pipeline] = []
         self._used: set[Pipeline] = set()
+        self._users = 0  #: tasks with a connection, and those that wait for one
+
+    @property
+    def in_use(self) -> int:
+        return len(self._used)
+
+    @property
+    def size(self) -> int:
+        return len(self._idle) + len(self._used)
+
+    @property
+    def waiting(self) -> int:
+        return self._users - len(self._used)
 
     async def transact(self, statements: Sequence[Statement]) -> bool:
         """Whether `statements` were committed: each met the right number of rows. Raises asyncpg's errors.
@@ -170,27 +183,34 @@ class Pipelines:
         PostgreSQL cannot store, before anything is sent.
         """
         encoded = [_encoded(statement) for statement in statements]
-        async with self._places:
-            pipeline = await self._take()
-            is_usable = False
-            try:
-                _, *tags = await pipeline.run(_BEGIN, *encoded)
-                if is_committed := _are_met(statements, tags):
-                    is_committed = await pipeline.run(_COMMIT) == [b"COMMIT"]
-                else:
-                    await pipeline.run(_ROLLBACK)
+        self._users += 1
+        try:
+            async with self._places:
+                return await self._transact(statements, encoded)
+        finally:
+            self._users -= 1
+
+    async def _transact(self, statements: Sequence[Statement], encoded: Sequence[_Encoded]) -> bool:
+        pipeline = await self._take()
+        is_usable = False
+        try:
+            _, *tags = await pipeline.run(_BEGIN, *encoded)
+            if is_committed := _are_met(statements, tags):
+                is_committed = await pipeline.run(_COMMIT) == [b"COMMIT"]
+            else:
+                await pipeline.run(_ROLLBACK)
+            is_usable = True
+        except asyncpg.PostgresError as error:
+            if str(error.sqlstate).startswith(_HARMLESS):
+                await pipeline.run(_ROLLBACK)
                 is_usable = True
-            except asyncpg.PostgresError as error:
-                if str(error.sqlstate).startswith(_HARMLESS):
-                    await pipeline.run(_ROLLBACK)
-                    is_usable = True
-                raise
-            finally:
-                if is_usable and pipeline in self._used:
-                    self._idle.append(pipeline)
-                else:
-                    pipeline.close()
-                self._used.discard(pipeline)
+            raise
+        finally:
+            if is_usable and pipeline in self._used:
+                self._idle.append(pipeline)
+            else:
+                pipeline.close()
+            self._used.discard(pipeline)
         return is_committed
 
     def close(self) -> None:

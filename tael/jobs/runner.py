@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 
 from tael.base.clock import Clock
+from tael.base.metrics import JOB_ROWS, JOB_ROWS_CLAIMED, timer_s
 from tael.db.database import StoreUnavailable
 from tael.db.outages import log_unavailable
 
@@ -117,6 +118,7 @@ class Worker(Generic[Row]):
         real_now = datetime.now(UTC)
         until = real_now + LEASE
         rows = await self.job.claim(self._clock.now(), real_now, until, free_slots)
+        JOB_ROWS_CLAIMED.count(self.job.name, number=len(rows))
         for row in rows:
             task = asyncio.create_task(self._do(row))
             self._in_progress[task] = _Held(row, until)
@@ -146,12 +148,16 @@ class Worker(Generic[Row]):
 
     async def _do(self, row: Row) -> None:
         """Process one row. After an error its lease ends and it is tried again."""
+        began_s, result = timer_s(), "done"
         try:
             await self.job.do(row)
         except StoreUnavailable as error:
+            result = "unavailable"
             log_unavailable(error, job=self.job.name)
         except Exception:
+            result = "failed"
             log.exception("job.row_failed", job=self.job.name)
+        JOB_ROWS.observe_since(began_s, self.job.name, result)
 
     def _free(self, task: asyncio.Task[None]) -> None:
         del self._in_progress[task]

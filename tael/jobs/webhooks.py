@@ -43,7 +43,7 @@ class Deliveries:
     def __init__(self, context: DeliveryContext) -> None:
         self._context = context
         self._claims = _Claims(context.webhooks.due)
-        self._reporting: Batch[Delivery, None] = Batch(self._report)
+        self._reporting: Batch[Delivery, None] = Batch("report_webhooks", self._report)
 
     async def claim(
         self, now: datetime, real_now: datetime, lease_until: datetime, limit: int

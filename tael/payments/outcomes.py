@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 
+from tael.base.metrics import PAYMENTS, REFUNDS
 from tael.channels.outcomes import Outcome, RefundOutcome, Refused, Unknown
 from tael.incidents.domain.evidence import Evidence
 from tael.incidents.domain.incident import Incident
@@ -122,6 +123,7 @@ async def record_refund_outcome(
     if await context.store.refunds.record(refund_consequences(payment, before, after, incidents)):
         log_incidents(incidents)
         if after.state is not before.state:
+            REFUNDS.count(payment.protocol, after.state)
             log.info("refund.state_changed", mchid=after.mchid, syssn=after.syssn, state=after.state)
         return replace(after, version=before.version + 1)
     # The row changed meanwhile. A refund is decided once: if it is decided, that stands; otherwise decide again.
@@ -162,7 +164,9 @@ def without_verdict(outcome: Outcome) -> Outcome:
 
 
 def log_step(before: Payment, after: Payment) -> None:
+    """Log and count the change of a state."""
     if after.state is not before.state:
+        PAYMENTS.count(after.protocol, after.state)
         log.info(
             "payment.state_changed",
             mchid=after.mchid,

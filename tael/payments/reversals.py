@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from tael.base import errors
+from tael.base.metrics import REVERSALS
 from tael.base.reasons import Reason
 from tael.channels.base import ChannelRefund
 from tael.channels.outcomes import Outcome, Paid, RefundOutcome, Refused, ReversalOutcome, Unknown
@@ -207,6 +208,7 @@ async def _record(
     log_incidents(incidents)
     log_step(locked.payment, after)
     if decided.state is not locked.reversal.state:
+        REVERSALS.count(locked.payment.protocol, decided.state)
         log.info(
             "reversal.state_changed",
             mchid=decided.mchid,

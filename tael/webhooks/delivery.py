@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import structlog
 
 from tael.base.clock import Clock
+from tael.base.metrics import WEBHOOK_ATTEMPTS, WEBHOOKS_EXHAUSTED
 from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
 from tael.merchants.credential_cache import AppContext, CredentialCache
 from tael.merchants.domain.merchant import App, Style
@@ -106,6 +107,7 @@ def headers_of(body: bytes, style: Style, app: App, renderer: Renderer, now: dat
 def _ended(webhook: DueWebhook, state: WebhookState, result: str, dependencies: DeliveryContext) -> Delivery:
     """Nothing was sent, and nothing will be sent."""
     if state is WebhookState.EXHAUSTED:
+        WEBHOOKS_EXHAUSTED.count()
         log.error("webhook.exhausted", mchid=webhook.mchid, cause=webhook.cause, result=result)
     return Delivery(webhook, state, Attempt(dependencies.clock.now(), 0, None, result))
 
@@ -117,6 +119,7 @@ def _delivery(webhook: DueWebhook, app: App, attempt: Attempt, now: datetime) ->
     gaps = RETRY_GAPS if app.quick_retries else RETRY_GAPS[QUICK_RETRIES:]
     failed_before = webhook.attempts - webhook.attempts_before
     if failed_before >= len(gaps):
+        WEBHOOKS_EXHAUSTED.count()
         log.error("webhook.exhausted", mchid=webhook.mchid, cause=webhook.cause, result=attempt.result)
         return Delivery(webhook, WebhookState.EXHAUSTED, attempt)
     return Delivery(webhook, WebhookState.DUE, attempt, deliver_at=now + gaps[failed_before])
@@ -135,7 +138,9 @@ async def fix_bodies(webhooks: Sequence[DueWebhook], store: Webhooks, renderer: 
 async def _attempt(webhook: DueWebhook, app: App, dependencies: DeliveryContext) -> Attempt:
     started_at, began_s = dependencies.clock.now(), time.monotonic()
     response = await _send(webhook, app, dependencies)
-    took_ms = round((time.monotonic() - began_s) * 1000)
+    took_s = time.monotonic() - began_s
+    WEBHOOK_ATTEMPTS.observe(took_s, _result_of(response))
+    took_ms = round(took_s * 1000)
     match response:
         case Answer(status, _, body) if is_acknowledged(status, body):
             return Attempt(started_at, took_ms, status, ACKNOWLEDGED, body)
@@ -143,6 +148,16 @@ async def _attempt(webhook: DueWebhook, app: App, dependencies: DeliveryContext)
             return Attempt(started_at, took_ms, status, f"HTTP {status}", body)
         case NothingSent(reason) | NoAnswer(reason):
             return Attempt(started_at, took_ms, None, reason)
+
+
+def _result_of(response: Result) -> str:
+    match response:
+        case Answer(status, _, body):
+            return ACKNOWLEDGED if is_acknowledged(status, body) else "not_acknowledged"
+        case NoAnswer():
+            return "no_answer"
+        case NothingSent():
+            return "not_sent"
 
 
 async def _send(webhook: DueWebhook, app: App, dependencies: DeliveryContext) -> Result:

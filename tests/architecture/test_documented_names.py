@@ -8,7 +8,6 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,23 +15,19 @@ from typing import Any, Final
 
 import pytest
 import tael_client
-from prometheus_client import CollectorRegistry, generate_latest
 from starlette.routing import Route
 
 import tael_demo.testing
 from tael import config
-from tael.api import health
+from tael.base.metrics import FIGURES, INSTRUMENTS, Definition, Kind
 from tael.base.pay_types import PAY_TYPES
 from tael.db.roles import ROLES
 from tael.incidents.domain.incident import IncidentKind
 from tael.main import application
-from tael.merchants.store.accounts import CertificateFigure
 from tael.oauth.parameters import PROTOCOL
 from tael.qfpay.codes import TABLE
 from tael.qfpay.links import LINK_NAMES
 from tael.qfpay.requests import CALL_NAMES
-from tael.unmatched.domain.unmatched import UnmatchedState
-from tael.unmatched.store.unmatched import UnmatchedFigure
 from tael.webhooks.domain.webhook import WebhookState
 from tael_demo.events import EVENTS as TRIGGERS
 from tael_demo.testing import views
@@ -58,6 +53,8 @@ from tests.architecture.test_docs import (
 from tests.support.routes import ROUTES_ONLY
 
 OPERATOR: Final = ROOT / "docs" / "operator-manual.md"
+METRICS: Final = ROOT / "docs" / "metrics.md"
+METRIC_ROW: Final = re.compile(r"^\| `(tael_\w+)` \| \w+ \| (.*?) \|", re.MULTILINE)
 MERCHANT: Final = ROOT / "docs" / "merchant-manual.md"
 PAY_TYPE_PAGE: Final = ROOT / "docs" / "pay-types.md"
 PAY_TYPE: Final = re.compile(r"\b80[0-9]{4}\b")
@@ -167,21 +164,16 @@ def test_every_event_that_is_named_exists(manual: Path) -> None:
     assert not {word for word in unknown if not is_file_or_module(word)}
 
 
-def test_the_operator_manual_has_every_metric_with_its_labels() -> None:
-    text = OPERATOR.read_text("utf-8")
-    for name, labels in metrics().items():
-        assert f"`{name}`" in text or f"`{name}{{" in text, name
-        assert all(label in text for label in labels), name
+def test_the_page_of_metrics_has_every_metric_with_its_labels_and_no_other() -> None:
+    rows = METRIC_ROW.findall(METRICS.read_text("utf-8"))
+    documented = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    assert documented == {each.name: set(each.labels) for each in definitions()}
 
 
 def test_every_metric_that_is_named_exists(document: Path) -> None:
     fixtures = {name for name in vars(tael_demo.testing) if name.startswith("tael_")}
-    known = (
-        metrics().keys()
-        | fixtures
-        | {*ROLES}
-        | {"tael_client", "tael_conformance", "tael_demo", "tael_sandbox"}
-    )
+    distributions = {"tael_client", "tael_conformance", "tael_demo", "tael_sandbox"}
+    known = {name for each in definitions() for name in series_of(each)} | fixtures | distributions | {*ROLES}
     assert set(re.findall(r"\btael_[a-z_]+", document.read_text("utf-8"))) <= known
 
 
@@ -437,23 +429,15 @@ def is_log(function: ast.Attribute) -> bool:
     return isinstance(function.value, ast.Name) and function.value.id == "log" and function.attr in LEVEL_OF
 
 
-def metrics() -> dict[str, set[str]]:
-    """Our metrics by their Prometheus names, with their labels."""
-    assert health.READY is not None
-    # Without figures from a database there are no rows of these.
-    unmatched, registry = health.UnmatchedFigures(), CollectorRegistry()
-    unmatched.now = datetime(2026, 1, 1, tzinfo=UTC)
-    unmatched.figures = [UnmatchedFigure(UnmatchedState.HELD, "HKD", 1, unmatched.now)]
-    registry.register(unmatched)
-    certificates = health.CertificateFigures()
-    certificates.now = unmatched.now
-    certificates.figures = [CertificateFigure("wechat_v2", unmatched.now, 1)]
-    registry.register(certificates)
-    text = (generate_latest() + generate_latest(registry)).decode()
-    found: dict[str, set[str]] = {}
-    for name, labels in re.findall(r"^(tael_\w+)(\{[^}]*\})?", text, re.MULTILINE):
-        found.setdefault(name, set()).update(re.findall(r"(\w+)=", labels))
-    return found
+def definitions() -> list[Definition]:
+    return [*(each.definition for each in INSTRUMENTS), *FIGURES]
+
+
+def series_of(definition: Definition) -> set[str]:
+    """The names of a metric's series."""
+    if definition.kind is not Kind.HISTOGRAM:
+        return {definition.name}
+    return {definition.name, *(f"{definition.name}_{suffix}" for suffix in ("bucket", "sum", "count"))}
 
 
 def settings_in(folder: Path) -> set[str]:

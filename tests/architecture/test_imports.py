@@ -34,6 +34,8 @@ TIME = {
     "db/database.py",  # how much of its time a call has spent on the database
     "db/outages.py",  # how long ago the same was logged
     "db/readiness.py",  # how old a probe is
+    "base/metrics.py",  # how long something took
+    "api/health.py",  # leases are in real time; and how old figures are
     "base/transport.py",  # how much of a deadline the wait for a connection has used
 }
 RANDOMNESS = {

@@ -21,6 +21,7 @@ ROUTES_ONLY: Final = cast(
             accounts=None,
             unmatched_payments=None,
             differences=None,
+            due_work=None,
             settlements=None,
             transactions=None,
             users=None,

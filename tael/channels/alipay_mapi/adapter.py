@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
 from tael.base.clock import Clock
+from tael.base.metrics import timer_s
 from tael.base.pay_types import Wallet
-from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
+from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
 from tael.channels.alipay_mapi import answers, notices, outcomes, requests, timing
 from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.capabilities import capabilities_of
@@ -30,6 +31,7 @@ from tael.channels.base import (
     Notice,
     note_nothing,
 )
+from tael.channels.calls import CallResult, observe_call, unsigned_result
 from tael.channels.outcomes import (
     AwaitingPayer,
     NotSent,
@@ -296,10 +298,15 @@ class AlipayMapi:
 
     async def _confirm_sender(self, account: AlipayAccount, notify_id: str) -> None:
         """Ask the wallet whether it sent the notice. Refused without a response; the wallet then sends it again."""
-        query = requests.encoded(requests.notify_verify(account, notify_id))
+        fields = requests.notify_verify(account, notify_id)
+        began_s = timer_s()
         result = await self._transport.call(
-            "GET", f"{self._url(account)}?{query}", timeout_s=TIMEOUT_S, account=account.account_id
+            "GET",
+            f"{self._url(account)}?{requests.encoded(fields)}",
+            timeout_s=TIMEOUT_S,
+            account=account.account_id,
         )
+        observe_call(began_s, account.protocol, fields["service"], unsigned_result(result))
         if not isinstance(result, Answer) or result.status != HTTP_OK or result.body != b"true":
             raise BadSignature("notice: the wallet does not confirm that it sent it")
 
@@ -345,21 +352,37 @@ class AlipayMapi:
             return NotSent(str(error))
         # Without the charset in the URL the gateway would read the form as GBK.
         url = f"{url}?_input_charset={requests.CHARSET}"
+        began_s = timer_s()
         result = await self._transport.call(
             "POST", url, body=body, headers=FORM, timeout_s=timeout_s, account=account.account_id
         )
+        response: Parsed | Rejected | Accepted | NotSent | Unknown
+        verifier = None
         match result:
             case NothingSent():
-                return NotSent(result.reason)
+                response = NotSent(result.reason)
             case NoAnswer():
-                return Unknown(result.reason)
+                response = Unknown(result.reason)
             case Answer():
                 response, verifier = _verified(_verifiers_of(account, self._clock.now()), result, read)
             case _:
                 assert_never(result)
-        if response is UNVERIFIED or not isinstance(response, Rejected | Accepted | Unknown):
+        observe_call(began_s, account.protocol, fields["service"], _result_of(result, response))
+        if response is UNVERIFIED or not isinstance(response, Rejected | Accepted | NotSent | Unknown):
             await self._note_answer(account, verifier)
         return response
+
+
+def _result_of(result: Result, response: object) -> CallResult:
+    if not isinstance(result, Answer):
+        return unsigned_result(result)
+    match response:
+        case Rejected():
+            return CallResult.REFUSED
+        case Unknown():
+            return CallResult.UNVERIFIED if response is UNVERIFIED else CallResult.UNREADABLE
+        case _:
+            return CallResult.ANSWERED
 
 
 def _verified(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from typing import BinaryIO, Final, assert_never
 
+from tael.base.metrics import timer_s
 from tael.base.moments import UTC8
 from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
 from tael.channels.alipay_mapi import requests
@@ -11,6 +12,7 @@ from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.messages import Rejected, Unreadable, read_envelope
 from tael.channels.alipay_mapi.signing import UnusableKey
 from tael.channels.alipay_mapi.statements import ERRORS, NOTHING
+from tael.channels.calls import observe_call, unsigned_result
 from tael.channels.statements import (
     MAX_FILE_BYTES,
     Downloaded,
@@ -58,6 +60,7 @@ class Files:
         except UnusableKey as error:
             return DownloadRefused(str(error))
         url = self._gateway_url if account.scene == "online" else self._instore_url
+        began_s = timer_s()
         result = await self._transport.download(
             "GET",
             f"{url}?{requests.encoded(fields)}",
@@ -66,6 +69,7 @@ class Files:
             target=target,
             max_bytes=MAX_FILE_BYTES,
         )
+        observe_call(began_s, account.protocol, SERVICES[kind], unsigned_result(result))
         match result:
             case NothingSent(reason) | NoAnswer(reason):
                 return DownloadFailed(reason)

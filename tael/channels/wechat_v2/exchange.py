@@ -10,8 +10,10 @@ from typing import BinaryIO, Final
 
 from tael.base import ids
 from tael.base.clock import Clock
+from tael.base.metrics import timer_s
 from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
 from tael.channels.base import NoteAnswer, note_nothing
+from tael.channels.calls import CallResult, observe_call, unsigned_result
 from tael.channels.outcomes import NotSent, Refusal, Refused, Unknown
 from tael.channels.statements import MAX_FILE_BYTES
 from tael.channels.wechat_v2 import certificates, messages
@@ -40,6 +42,11 @@ class Endpoint:
     takes_sign_type: bool = True  #: if WeChat does not document `sign_type`, MD5 is the only safe algorithm
     needs_certificate: bool = False
     has_records: bool = False  #: whose fields may repeat
+
+    @property
+    def name(self) -> str:
+        """Without the folder, for the metrics."""
+        return self.path.rpartition("/")[2]
 
 
 MICROPAY: Final = Endpoint("/pay/micropay", MONEY_TIMEOUT_S)
@@ -116,6 +123,7 @@ class Exchange:
             )
         except certificates.UnusableCertificate as error:
             return NotSent(f"our client certificate cannot be used: {error}"), b""
+        began_s = timer_s()
         result = await self._transport.call(
             "POST",
             self._base_url + endpoint.path,
@@ -127,19 +135,23 @@ class Exchange:
         )
         match result:
             case NothingSent(reason):
+                observe_call(began_s, account.protocol, endpoint.name, CallResult.NOT_SENT)
                 return NotSent(reason), b""
             case NoAnswer(reason):
+                observe_call(began_s, account.protocol, endpoint.name, CallResult.NO_ANSWER)
                 return Unknown(reason), b""
             case Answer():
                 verifiers = verifiers_of(account, self._clock.now())
                 response, verifier = parse_response(result, endpoint, verifiers, request, sign_type)
+                observe_call(began_s, account.protocol, endpoint.name, _result_of(response))
                 if response is UNVERIFIED or isinstance(response, Succeeded | Failure):
                     await self._note_answer(account, verifier)
                 return response, result.body
 
     async def download(self, account: WeChatAccount, fields: messages.Fields, target: BinaryIO) -> Result:
         """A day's bill. It is not signed."""
-        return await self._transport.download(
+        began_s = timer_s()
+        result = await self._transport.download(
             "POST",
             self._base_url + DOWNLOADBILL.path,
             body=messages.to_xml(complete(fields, account, account.sign_type)),
@@ -150,6 +162,8 @@ class Exchange:
             target=target,
             max_bytes=MAX_FILE_BYTES,
         )
+        observe_call(began_s, account.protocol, DOWNLOADBILL.name, unsigned_result(result))
+        return result
 
 
 #: What a response says about the account; a direct merchant's names no sub-merchant.
@@ -213,6 +227,18 @@ def parse_response(
     if verifier is None:
         return UNVERIFIED, None
     return _verified(fields, request), verifier
+
+
+def _result_of(response: Response) -> CallResult:
+    match response:
+        case Succeeded():
+            return CallResult.ANSWERED
+        case Failure() | Rejected() | Refused():
+            return CallResult.REFUSED
+        case NotSent():
+            return CallResult.NOT_SENT
+        case Unknown():
+            return CallResult.UNVERIFIED if response is UNVERIFIED else CallResult.UNREADABLE
 
 
 def _verified(fields: messages.Fields, request: Mapping[str, str]) -> Response:

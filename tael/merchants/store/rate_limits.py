@@ -46,7 +46,7 @@ class RateLimitRows:
 
     def __init__(self, database: Database, max_wait_s: float) -> None:
         self._database = database
-        self.grant: Final = Batch(self._grant, max_wait_s)
+        self.grant: Final = Batch("grant_requests", self._grant, max_wait_s)
 
     async def _grant(self, requests: Sequence[GrantRequest]) -> list[int]:
         """How much each is granted. Rows are locked in one order, so two batches never wait for each other."""

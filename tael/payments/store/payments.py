@@ -126,12 +126,12 @@ class Payments:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.due: Final = AccountQueue(database, PAYMENT)
-        self._opening: Batch[NewPayment, Opened] = Batch(self._open, database.limits.call_s)
+        self._opening: Batch[NewPayment, Opened] = Batch("open_payment", self._open, database.limits.call_s)
         # Summing a merchant's volume may take long: it delays this merchant's openings only.
         self._limited: KeyedBatches[NewPayment, Opened] = KeyedBatches(
-            self._open, database.limits.call_s, MAX_LIMITED_AT_ONCE
+            "open_limited_payment", self._open, database.limits.call_s, MAX_LIMITED_AT_ONCE
         )
-        self._recording: Batch[Change, bool] = Batch(self._record, database.limits.call_s)
+        self._recording: Batch[Change, bool] = Batch("record_payment", self._record, database.limits.call_s)
 
     async def open(self, payment: Payment, limits: VolumeLimits = NO_LIMITS) -> bool:
         """Commit a new payment; False if its reference is taken. Raises AmountRefused, StoreUnavailable."""

@@ -92,8 +92,12 @@ class Refunds:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.due: Final = AccountQueue(database, REFUND)
-        self._reserving: Batch[Reservation, ReservationResult] = Batch(self._reserve, database.limits.call_s)
-        self._recording: Batch[RefundChange, bool] = Batch(self._record, database.limits.call_s)
+        self._reserving: Batch[Reservation, ReservationResult] = Batch(
+            "reserve_refund", self._reserve, database.limits.call_s
+        )
+        self._recording: Batch[RefundChange, bool] = Batch(
+            "record_refund", self._record, database.limits.call_s
+        )
 
     async def reserve(self, reservation: Reservation) -> ReservationResult:
         """Commit the refund with its reservation, or return the refusal. Raises StoreUnavailable."""

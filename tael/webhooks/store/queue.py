@@ -92,6 +92,13 @@ WITH RECURSIVE queued AS (
     UNION ALL
     SELECT ({NEXT_APP}) FROM queued WHERE queued.appcode IS NOT NULL
 )"""
+#: The first due webhook of each app: $1 now, $2 the real time.
+FIRST_DUE: Final = f"""FROM (
+    {QUEUED_APPS}
+    SELECT first.deliver_at FROM queued CROSS JOIN LATERAL (
+        SELECT deliver_at FROM webhook WHERE appcode = queued.appcode AND {IS_DUE.format(at="deliver_at")}
+        ORDER BY deliver_at LIMIT 1
+    ) AS first) AS first"""
 #: $1 now, $2 the real time, $3 the lease's end, $4 the limit; `room` has the apps. A payment's webhook waits for none,
 #: and a refund's for those before it. Kinds are compared first: a payment comes before its refunds even if the clocks
 #: of two hosts disagree.
@@ -209,12 +216,10 @@ class WebhookQueue(DueQueue[DueWebhook]):
 
     def has_due_rows(self) -> str:
         """App by app, like the index, so that delivered rows and those that are not due yet cost nothing."""
-        return f"""EXISTS (
-    {QUEUED_APPS}
-    SELECT FROM queued CROSS JOIN LATERAL (
-        SELECT FROM webhook WHERE appcode = queued.appcode AND {IS_DUE.format(at="deliver_at")}
-        ORDER BY deliver_at LIMIT 1
-    ) AS first)"""
+        return f"EXISTS (SELECT {FIRST_DUE})"
+
+    def oldest_due(self) -> str:
+        return f"(SELECT min(first.deliver_at) {FIRST_DUE})"
 
 
 async def newest(database: Database, appcode: str | None, limit: int) -> list[DueWebhook]:

@@ -58,3 +58,23 @@ async def test_what_calls_a_wallet_has_a_job_for_each_channel(store: Store) -> N
     for queue in CALLING_WALLETS:
         names = {job.name.rpartition(".")[2] for job in jobs if job.queue == queue}
         assert names == channels.keys(), queue
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_the_oldest_due_row_of_a_queue_is_found_until_it_is_leased(store: Store, table: str) -> None:
+    real_now = datetime.now(UTC)
+    await with_due_rows(store, table, 3)
+    column = getattr(store, table).due.due_column
+    rows = await store.database.fetch(
+        f"SELECT {column} AS at FROM {table.removesuffix('s')} WHERE {column} <= $1 ORDER BY {column}", DUE
+    )
+    assert (await store.due_work.oldest_due(BEFORE_ALL, real_now))[table] is None
+    assert (await store.due_work.oldest_due(DUE, real_now))[table] == rows[0]["at"]
+    await claim_of(store, table)(DUE, real_now, real_now + LEASE, 1)
+    assert (await store.due_work.oldest_due(DUE, real_now))[table] == rows[1]["at"]
+    await claim_of(store, table)(DUE, real_now, real_now + LEASE, 50)
+    assert (await store.due_work.oldest_due(DUE, real_now))[table] is None
+
+
+async def test_the_oldest_due_row_is_known_for_every_queue(store: Store) -> None:
+    assert (await store.due_work.oldest_due(BEFORE_ALL, datetime.now(UTC))).keys() == store.due_work.names

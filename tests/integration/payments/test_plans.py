@@ -67,7 +67,10 @@ CUSTOM_PLANS: Final = 5
 CONDITION: Final = re.compile(r"\b(\w+) (?:=|[<>]=?) ")
 #: Parts of other statements.
 PARTS: Final = frozenset(
-    {"transactions.FILTERED", *(f"queue.{name}" for name in ("FIRST_APP", "NEXT_APP", "QUEUED_APPS"))}
+    {
+        "transactions.FILTERED",
+        *(f"queue.{name}" for name in ("FIRST_APP", "NEXT_APP", "QUEUED_APPS", "FIRST_DUE")),
+    }
 )
 #: Read a queue, a period of one merchant, or a list with any filters.
 RANGES: Final = frozenset(

@@ -81,12 +81,15 @@ async def test_a_claim_that_goes_on_does_not_read_those_that_were_delivered(stor
     assert await blocks_of(store, *going_on_after(5000)) < 1.25 * of_fresh
 
 
+@pytest.mark.parametrize("question", ["has_due_rows", "oldest_due"])
 @pytest.mark.parametrize("due_in", [timedelta(0), timedelta(days=2)], ids=["due", "later"])
-async def test_that_an_app_has_due_webhooks_is_found_in_few_blocks(store: Store, due_in: timedelta) -> None:
+async def test_that_an_app_has_due_webhooks_is_found_in_few_blocks(
+    store: Store, due_in: timedelta, question: str
+) -> None:
     await with_webhooks(store, 0, 6000)
     await store.database.execute("UPDATE webhook SET deliver_at = deliver_at + $1::interval", due_in)
     await store.database.execute("VACUUM webhook")
-    condition = f"SELECT {store.webhooks.due.has_due_rows()} AS is_due"
+    condition = f"SELECT {getattr(store.webhooks.due, question)()} AS found"
     async with store.database.connection() as connection:
         rows = await connection.fetch(
             f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {condition}", LATE, datetime.now(UTC)

@@ -26,6 +26,7 @@ from tael.webhooks.store.queue import AppLimits, Attempt, Delivery, DueWebhook
 from tael.webhooks.store.webhooks import NewWebhook, NotificationStatus, write_webhooks
 from tests.integration.payments.test_recording import gateway_over
 from tests.support.alipay import TestClock
+from tests.support.metrics import growth
 from tests.support.services import services_of
 from tests.support.serving import serving
 from tests.support.store import paid
@@ -479,3 +480,36 @@ async def test_a_webhook_is_exhausted_after_its_schedule_and_a_resend_restarts_i
     assert await run_once(job, clock) == 1
     assert (await row_of(store, payment)).state is WebhookState.DELIVERED
     assert len(set(receivers.received["shop"])) == 1
+
+
+# ---- metrics -----------------------------------------------------------------------------------------------------
+
+
+async def test_attempts_are_counted_by_result_and_exhausted_webhooks_once(
+    store: Store, context: DeliveryContext, receivers: Receivers
+) -> None:
+    results = {
+        result: growth("tael_webhook_attempt_duration_seconds_count", result=result)
+        for result in ("acknowledged", "not_acknowledged", "no_answer", "not_sent")
+    }
+    exhausted = growth("tael_webhooks_exhausted_total")
+    reported = growth("tael_batch_rows_sum", batch="report_webhooks")
+    await with_app(store, receivers, "good")
+    await with_app(store, receivers, "bad")
+    await store.merchants.add_app(an_app("silent", notify_url=""), ORIGIN)
+    receivers.in_turn("bad", *(web.Response(status=500) for _ in range(len(RETRY_GAPS) + 1)))
+    for appcode in ("good", "bad", "silent"):
+        await payments_due(store, appcode, 1)
+    job = webhook_job(context)
+    await run_once(job, context.clock)
+    assert {result: counted() for result, counted in results.items()} == {
+        "acknowledged": 1,
+        "not_acknowledged": 1,
+        "no_answer": 0,
+        "not_sent": 1,
+    }
+    assert (reported(), exhausted()) == (3, 0)
+    for gap in RETRY_GAPS:
+        clock_of(context).at += gap
+        await run_once(job, context.clock)
+    assert exhausted() == 2

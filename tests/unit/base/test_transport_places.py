@@ -23,6 +23,7 @@ from tael.base.transport import (
     Result,
     Transport,
 )
+from tests.support.metrics import sample
 from tests.support.serving import serving
 from tests.unit.base.test_transport import PATIENCE_S
 
@@ -261,3 +262,19 @@ async def test_only_a_query_is_repeated_if_the_kept_connection_was_closed(
         again = await transport.call(method, url, timeout_s=PATIENCE_S)
     assert taken == bodies
     assert isinstance(again, Answer if method == "GET" else NoAnswer)
+
+
+async def test_calls_with_and_without_a_connection_are_in_the_metrics() -> None:
+    """Of one account, which may have half of the connections."""
+    async with (
+        blocking_server() as wallet,
+        Transport(connections=4, wait_s=PATIENCE_S, protocol="slow") as transport,
+    ):
+        asked = [ask(transport, wallet.url, "a") for _ in range(5)]
+        await wallet.until_received(2)
+        assert sample("tael_wallet_calls_in_progress", protocol="slow") == 2
+        assert sample("tael_wallet_calls_waiting", protocol="slow") == 3
+        wallet.open.set()
+        await asyncio.gather(*asked)
+        assert sample("tael_wallet_calls_in_progress", protocol="slow") == 0
+        assert sample("tael_wallet_calls_waiting", protocol="slow") == 0

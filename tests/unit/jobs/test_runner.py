@@ -11,6 +11,7 @@ from tael.db.database import StoreUnavailable
 from tael.jobs import runner
 from tael.jobs.runner import LEASE, Job, Worker, run_for_ever, run_once
 from tests.support.alipay import TestClock
+from tests.support.metrics import growth
 from tests.support.values import NOW
 
 PATIENCE_S = 10.0
@@ -182,3 +183,34 @@ def test_an_idle_worker_calls_less_and_less_often_down_to_a_bound() -> None:
     assert rests == sorted(rests)
     assert rests[-1] == runner.MAX_IDLE_S
     assert runner.next_pause_s(rests[-1], is_busy=True) == runner.IDLE_S
+
+
+async def test_rows_are_counted_as_claimed_done_and_failed() -> None:
+    claimed = growth("tael_job_rows_claimed_total", job_name="test")
+    results = {
+        result: growth("tael_job_row_duration_seconds_count", job_name="test", result=result)
+        for result in ("done", "failed", "unavailable")
+    }
+    assert await run_once(Queue(["1", "2", "bad"], places=3).job(), TestClock(NOW)) == 3
+    assert claimed() == 3
+    assert {result: counted() for result, counted in results.items()} == {
+        "done": 2,
+        "failed": 1,
+        "unavailable": 0,
+    }
+
+
+async def test_a_row_that_met_an_unavailable_database_has_not_failed() -> None:
+    async def do(row: str) -> None:
+        raise StoreUnavailable("TimeoutError")
+
+    results = {
+        result: growth("tael_job_row_duration_seconds_count", job_name="test", result=result)
+        for result in ("done", "failed", "unavailable")
+    }
+    await run_once(replace(Queue(["1"]).job(), do=do), TestClock(NOW))
+    assert {result: counted() for result, counted in results.items()} == {
+        "done": 0,
+        "failed": 0,
+        "unavailable": 1,
+    }
