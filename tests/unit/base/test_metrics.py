@@ -101,7 +101,10 @@ def test_what_is_registered_is_what_the_table_has() -> None:
 
 @pytest.mark.parametrize("definition", [*(each.definition for each in INSTRUMENTS), *FIGURES])
 def test_names_follow_the_conventions_of_prometheus(definition: Definition) -> None:
-    """https://prometheus.io/docs/practices/naming/: counters end with `_total`, durations are in seconds. `job` and `instance` are the scraped target's."""
+    """https://prometheus.io/docs/practices/naming/: counters end with `_total`, and durations are in seconds.
+
+    `job` and `instance` are labels of the scraped target.
+    """
     assert definition.name.startswith("tael_")
     assert definition.name.endswith("_total") == (definition.kind is Kind.COUNTER)
     if definition.kind is Kind.HISTOGRAM:
