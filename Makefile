@@ -118,6 +118,7 @@ sdk-lock: install ## Renew the pinned versions of these SDKs.
 			(cd $$jars && sha256sum *.jar) > jars.sha256 && rm -r $$jars) || exit 1; \
 	done
 
-lock: install ## Renew the pinned versions, in requirements.txt for all of this and in requirements-gateway.txt for the gateway alone.
-	$(DEMO_DEPENDENCIES) | $(COMPILE) --extra dev --output-file requirements.txt pyproject.toml -
+lock: install ## Renew the pinned versions, in requirements.txt for all of this, in others for the gateway alone and for its traces.
+	$(DEMO_DEPENDENCIES) | $(COMPILE) --extra dev --extra traces --output-file requirements.txt pyproject.toml -
 	$(COMPILE) --constraint requirements.txt --output-file requirements-gateway.txt pyproject.toml
+	$(COMPILE) --extra traces --constraint requirements.txt --output-file requirements-traces.txt pyproject.toml

@@ -8,6 +8,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -87,6 +88,7 @@ class Settings:
     database_timeout_s: float = Limits().call_s  #: for all statements of one call
     http: HttpLimits = HttpLimits()
     wallet_proxy: Secret | None = None  #: for calls to wallets only; may contain a password
+    exports_traces: bool = False  #: with OpenTelemetry, which is an extra
     takes_published_key: bool = False  #: accept an app with QFPay's published key; in a demo only
     wallet_connections: int = DEFAULT_CONNECTIONS  #: to each wallet, per process
     wallet_wait_s: float = DEFAULT_WAIT_S  #: maximum wait for a connection; then the call is not sent
@@ -165,6 +167,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         database_timeout_s=_database_timeout_s(environment),
         http=_http_limits(environment),
         wallet_proxy=_proxy(environment.get("TAEL_WALLET_PROXY", "")),
+        exports_traces=_traces(environment),
         wallet_connections=_whole(environment, "TAEL_WALLET_CONNECTIONS", DEFAULT_CONNECTIONS, 2, 10_000),
         wallet_wait_s=_whole(environment, "TAEL_WALLET_WAIT_MS", int(DEFAULT_WAIT_S * 1000), 0, 10_000)
         / 1000,
@@ -193,6 +196,14 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             ),
         ),
     )
+
+
+def _traces(environment: Mapping[str, str]) -> bool:
+    """Whether traces are exported. Raises BadSettings if what exports them is not installed."""
+    is_on = _switch(environment, "TAEL_TRACES", "off")
+    if is_on and find_spec("opentelemetry") is None:
+        raise BadSettings("TAEL_TRACES: OpenTelemetry is not installed; pip install 'tael[traces]'")
+    return is_on
 
 
 def _required(environment: Mapping[str, str], name: str, what: str) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -125,6 +125,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
     clock = clock_of(settings)
     async with (
+        _open_traces(settings),
         open_store(settings, limits_of(settings)) as store,
         open_channels(settings, clock, AnswerChecks(store.incidents, clock).note) as channels,
         Transport(settings.webhook_egress) as to_merchants,
@@ -139,6 +140,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings_cache_s=settings.settings_cache_s,
             rate_limits=settings.rate_limits,
         )
+
+
+def _open_traces(settings: Settings) -> "AbstractAsyncContextManager[None]":
+    if not settings.exports_traces:
+        return nullcontext()
+    from tael.base.spans import exporting
+
+    return exporting()
 
 
 @asynccontextmanager

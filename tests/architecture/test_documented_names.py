@@ -95,6 +95,8 @@ NOT_OURS: Final = {
     "pay.example",
     "pg_hba.conf",
 }
+#: Of spans.
+ATTRIBUTES: Final = {"http.route", "tael.operation", "tael.protocol", "tael.respcd"}
 #: Options of caddy, curl, pgBackRest, pip, mypy, setpriv, systemctl, unshare, mount and
 #: `python -m tael_demo.testing`. `--no-` is a prefix of others.
 OTHER_OPTIONS: Final = {
@@ -160,7 +162,7 @@ def test_the_operator_manual_has_the_listeners_warnings() -> None:
 
 def test_every_event_that_is_named_exists(manual: Path) -> None:
     named = {word for word in in_code(manual) if DOTTED.fullmatch(word)}
-    unknown = named - logged_events().keys() - TRIGGERS.keys() - NOT_OURS
+    unknown = named - logged_events().keys() - TRIGGERS.keys() - NOT_OURS - ATTRIBUTES
     assert not {word for word in unknown if not is_file_or_module(word)}
 
 
@@ -209,6 +211,7 @@ def test_the_defaults_of_settings_are_those_of_the_code() -> None:
         "TAEL_MERCHANT_MAX_PER_SECOND": str(settings.rate_limits.per_second),
         "TAEL_MERCHANT_MAX_PER_MINUTE": str(settings.rate_limits.per_minute),
         "TAEL_ADDRESS_MAX_PER_SECOND": str(http.max_per_second_of_address),
+        "TAEL_TRACES": switch(settings.exports_traces),
         "TAEL_WEBHOOK_LOOPBACK": switch(reach.loopback),
         "TAEL_WEBHOOK_ANY_PORT": switch(reach.any_port),
         "TAEL_MAX_HEAD_S": f"{http.max_head_s:g}",

@@ -9,6 +9,7 @@ import pytest
 import trustme
 from typer.testing import CliRunner, Result
 
+from tael import config
 from tael.cli import http1
 from tael.cli.app import app
 from tael.cli.deployment import refuse_demo_settings
@@ -382,3 +383,19 @@ def test_a_proxy_for_wallets_is_an_http_address() -> None:
         refusal = refusal_of(TAEL_WALLET_PROXY=url)
         assert "TAEL_WALLET_PROXY must be" in refusal
         assert "hid" not in refusal
+
+
+def test_traces_are_off_unless_they_are_switched_on() -> None:
+    assert not read_settings(GOOD).exports_traces
+    assert read_settings(GOOD | {"TAEL_TRACES": "on"}).exports_traces
+    assert refusal_of(TAEL_TRACES="yes").startswith("TAEL_TRACES")
+
+
+def test_traces_without_opentelemetry_are_refused_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(config, "find_spec", lambda _: None)
+    assert refusal_of(TAEL_TRACES="on") == (
+        "TAEL_TRACES: OpenTelemetry is not installed; pip install 'tael[traces]'"
+    )
+    assert not read_settings(GOOD).exports_traces

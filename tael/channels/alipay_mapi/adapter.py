@@ -31,7 +31,7 @@ from tael.channels.base import (
     Notice,
     note_nothing,
 )
-from tael.channels.calls import CallResult, observe_call, unsigned_result
+from tael.channels.calls import CallResult, call_span, observe_call, unsigned_result
 from tael.channels.outcomes import (
     AwaitingPayer,
     NotSent,
@@ -300,12 +300,13 @@ class AlipayMapi:
         """Ask the wallet whether it sent the notice. Refused without a response; the wallet then sends it again."""
         fields = requests.notify_verify(account, notify_id)
         began_s = timer_s()
-        result = await self._transport.call(
-            "GET",
-            f"{self._url(account)}?{requests.encoded(fields)}",
-            timeout_s=TIMEOUT_S,
-            account=account.account_id,
-        )
+        with call_span(account.protocol, fields["service"]):
+            result = await self._transport.call(
+                "GET",
+                f"{self._url(account)}?{requests.encoded(fields)}",
+                timeout_s=TIMEOUT_S,
+                account=account.account_id,
+            )
         observe_call(began_s, account.protocol, fields["service"], unsigned_result(result))
         if not isinstance(result, Answer) or result.status != HTTP_OK or result.body != b"true":
             raise BadSignature("notice: the wallet does not confirm that it sent it")
@@ -353,9 +354,10 @@ class AlipayMapi:
         # Without the charset in the URL the gateway would read the form as GBK.
         url = f"{url}?_input_charset={requests.CHARSET}"
         began_s = timer_s()
-        result = await self._transport.call(
-            "POST", url, body=body, headers=FORM, timeout_s=timeout_s, account=account.account_id
-        )
+        with call_span(account.protocol, fields["service"]):
+            result = await self._transport.call(
+                "POST", url, body=body, headers=FORM, timeout_s=timeout_s, account=account.account_id
+            )
         response: Parsed | Rejected | Accepted | NotSent | Unknown
         verifier = None
         match result:

@@ -12,7 +12,7 @@ from tael.channels.alipay_mapi.account import AlipayAccount
 from tael.channels.alipay_mapi.messages import Rejected, Unreadable, read_envelope
 from tael.channels.alipay_mapi.signing import UnusableKey
 from tael.channels.alipay_mapi.statements import ERRORS, NOTHING
-from tael.channels.calls import observe_call, unsigned_result
+from tael.channels.calls import call_span, observe_call, unsigned_result
 from tael.channels.statements import (
     MAX_FILE_BYTES,
     Downloaded,
@@ -61,14 +61,15 @@ class Files:
             return DownloadRefused(str(error))
         url = self._gateway_url if account.scene == "online" else self._instore_url
         began_s = timer_s()
-        result = await self._transport.download(
-            "GET",
-            f"{url}?{requests.encoded(fields)}",
-            timeout_s=TIMEOUT_S,
-            account=account.account_id,
-            target=target,
-            max_bytes=MAX_FILE_BYTES,
-        )
+        with call_span(account.protocol, SERVICES[kind]):
+            result = await self._transport.download(
+                "GET",
+                f"{url}?{requests.encoded(fields)}",
+                timeout_s=TIMEOUT_S,
+                account=account.account_id,
+                target=target,
+                max_bytes=MAX_FILE_BYTES,
+            )
         observe_call(began_s, account.protocol, SERVICES[kind], unsigned_result(result))
         match result:
             case NothingSent(reason) | NoAnswer(reason):

@@ -13,7 +13,7 @@ from tael.base.clock import Clock
 from tael.base.metrics import timer_s
 from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
 from tael.channels.base import NoteAnswer, note_nothing
-from tael.channels.calls import CallResult, observe_call, unsigned_result
+from tael.channels.calls import CallResult, call_span, observe_call, unsigned_result
 from tael.channels.outcomes import NotSent, Refusal, Refused, Unknown
 from tael.channels.statements import MAX_FILE_BYTES
 from tael.channels.wechat_v2 import certificates, messages
@@ -124,15 +124,16 @@ class Exchange:
         except certificates.UnusableCertificate as error:
             return NotSent(f"our client certificate cannot be used: {error}"), b""
         began_s = timer_s()
-        result = await self._transport.call(
-            "POST",
-            self._base_url + endpoint.path,
-            body=messages.to_xml(request),
-            headers=HEADERS,
-            timeout_s=endpoint.timeout_s,
-            tls=tls,
-            account=account.account_id,
-        )
+        with call_span(account.protocol, endpoint.name):
+            result = await self._transport.call(
+                "POST",
+                self._base_url + endpoint.path,
+                body=messages.to_xml(request),
+                headers=HEADERS,
+                timeout_s=endpoint.timeout_s,
+                tls=tls,
+                account=account.account_id,
+            )
         match result:
             case NothingSent(reason):
                 observe_call(began_s, account.protocol, endpoint.name, CallResult.NOT_SENT)
@@ -151,17 +152,18 @@ class Exchange:
     async def download(self, account: WeChatAccount, fields: messages.Fields, target: BinaryIO) -> Result:
         """A day's bill. It is not signed."""
         began_s = timer_s()
-        result = await self._transport.download(
-            "POST",
-            self._base_url + DOWNLOADBILL.path,
-            body=messages.to_xml(complete(fields, account, account.sign_type)),
-            headers=HEADERS,
-            timeout_s=DOWNLOADBILL.timeout_s,
-            tls=self._certificates.anonymous(),
-            account=account.account_id,
-            target=target,
-            max_bytes=MAX_FILE_BYTES,
-        )
+        with call_span(account.protocol, DOWNLOADBILL.name):
+            result = await self._transport.download(
+                "POST",
+                self._base_url + DOWNLOADBILL.path,
+                body=messages.to_xml(complete(fields, account, account.sign_type)),
+                headers=HEADERS,
+                timeout_s=DOWNLOADBILL.timeout_s,
+                tls=self._certificates.anonymous(),
+                account=account.account_id,
+                target=target,
+                max_bytes=MAX_FILE_BYTES,
+            )
         observe_call(began_s, account.protocol, DOWNLOADBILL.name, unsigned_result(result))
         return result
 

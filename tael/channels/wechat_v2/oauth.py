@@ -12,7 +12,7 @@ import msgspec
 
 from tael.base.metrics import timer_s
 from tael.base.transport import Answer, NoAnswer, NothingSent, Transport
-from tael.channels.calls import observe_call, unsigned_result
+from tael.channels.calls import call_span, observe_call, unsigned_result
 from tael.channels.outcomes import NotSent, OpenidOutcome, PayerOpenid, Refusal, Refused, Unknown
 from tael.channels.wechat_v2.account import WeChatAccount
 from tael.merchants.domain.account import Account
@@ -36,6 +36,10 @@ REFUSALS: Final = {
 class _Response(msgspec.Struct):
     openid: str = ""
     errcode: int = 0
+
+
+#: Its name in metrics and traces.
+OPERATION: Final = "oauth2/access_token"
 
 
 class OAuth:
@@ -70,13 +74,14 @@ class OAuth:
             "grant_type": "authorization_code",
         }
         began_s = timer_s()
-        result = await self._transport.call(
-            "GET",
-            f"{self._api_url}/sns/oauth2/access_token?{urlencode(query)}",
-            timeout_s=TIMEOUT_S,
-            account=account.account_id,
-        )
-        observe_call(began_s, account.protocol, "oauth2/access_token", unsigned_result(result))
+        with call_span(account.protocol, OPERATION):
+            result = await self._transport.call(
+                "GET",
+                f"{self._api_url}/sns/oauth2/access_token?{urlencode(query)}",
+                timeout_s=TIMEOUT_S,
+                account=account.account_id,
+            )
+        observe_call(began_s, account.protocol, OPERATION, unsigned_result(result))
         match result:
             case NothingSent(reason):
                 return NotSent(reason)
