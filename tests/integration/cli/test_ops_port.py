@@ -264,6 +264,7 @@ def test_a_worker_has_health_and_metrics(database_url: str) -> None:
         assert b"tael_ready 1.0" in text
         assert b"process_cpu_seconds_total" in text
         assert b"tael_incidents_open 0.0" in text
+        assert b"# TYPE tael_job_row_duration_seconds histogram" in text
     assert process.running.returncode == 0
     assert not listens(ops)
 
