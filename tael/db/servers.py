@@ -7,8 +7,9 @@ another one takes writes, the connections to the last one are used no longer.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
@@ -29,16 +30,16 @@ def servers_of(url: str) -> list[tuple[str, int]]:
 def of_primary(url: str) -> str:
     """`url`, which among several servers selects the one that takes writes, unless it says otherwise."""
     parts = urlsplit(url)
-    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if len(servers_of(url)) == 1 or TARGET in parameters:
+    if len(servers_of(url)) == 1 or TARGET in dict(parse_qsl(parts.query, keep_blank_values=True)):
         return url
-    return parts._replace(query=urlencode(parameters | {TARGET: WRITES}, safe="/:")).geturl()
+    added = f"{TARGET}={WRITES}"
+    return parts._replace(query=f"{parts.query}&{added}" if parts.query else added).geturl()
 
 
 class Servers:
     """Connects to the one that takes writes.
 
-    `forget` is called when that is another one than before, or none: open connections are to be used no longer.
+    `forget` is called when that is another one than before: connections to the last one are to be used no longer.
     """
 
     def __init__(self, url: str, forget: Callable[[], Awaitable[None]]) -> None:
@@ -78,11 +79,9 @@ class Servers:
             self._search.cancel()
 
     async def _find(self) -> None:
-        try:
+        """If there is none now, open connections are kept: a server that has no room for one more still serves them."""
+        with suppress(Exception):
             connection = await self.connect()
-        except Exception:  # as above
-            await self._forget()
-        else:
             connection.terminate()
 
     async def _connect_to(self, place: int, options: dict[str, Any]) -> "asyncpg.Connection[asyncpg.Record]":

@@ -15,7 +15,7 @@ from tael.db.grants import grant
 from tael.db.migrate import migrate
 from tael.db.pipeline import Statement
 from tael.db.roles import owns_tables
-from tael.db.servers import of_primary, servers_of
+from tael.db.servers import Servers, of_primary, servers_of
 from tests.support.ports import HOST, bound, reserved_ports
 from tests.support.postgres import temporary_database
 from tests.support.wire import Wire
@@ -175,6 +175,25 @@ def test_the_servers_of_a_url() -> None:
 )
 def test_what_a_url_says_itself_stays(url: str) -> None:
     assert of_primary(url) == url
+
+
+def test_parameters_of_a_url_stay_as_they_are() -> None:
+    url = "postgresql://tael@a.example,b.example/tael?options=-c%20geqo%3Doff"
+    assert of_primary(url) == f"{url}&target_session_attrs=read-write"
+
+
+async def test_a_search_in_vain_leaves_the_open_connections() -> None:
+    """A server with as many connections as it may have refuses one more, and serves the others."""
+    forgotten: list[bool] = []
+
+    async def forget() -> None:
+        forgotten.append(True)
+
+    async with answering(refuse_while_starting) as first, answering(refuse_while_starting) as second:
+        among = Servers(login_of("postgresql://tael@x/tael", url_of(first, second)), forget)
+        among.search()
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+    assert not forgotten
 
 
 @pytest.mark.parametrize("kind", ["down", "starting", "frozen", "standby"])
