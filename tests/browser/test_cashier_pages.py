@@ -129,23 +129,29 @@ def test_a_page_polls_slowly_not_while_hidden_and_not_after_the_result(
     page: Page, shop: Merchant, demo: Demo
 ) -> None:
     where, syssn = page_path(shop, "wechat", **own_pages(shop))
-    requested: list[str] = []
+    requested: list[Request] = []
+    answered: list[Request] = []
 
-    def note(request: Request) -> None:
+    def note(request: Request, polls: list[Request]) -> None:
         if request.url.endswith("/state"):
-            requested.append(request.url)
+            polls.append(request)
 
-    page.on("request", note)
+    def pass_minute() -> None:
+        """The page's clock waits for each answer, since the next poll is planned only then."""
+        for _ in range(60):
+            page.clock.run_for(1_000)
+            assert eventually(lambda: page.evaluate("0") == 0 and len(answered) == len(requested), bool)
+
+    page.on("request", lambda request: note(request, requested))
+    page.on("requestfinished", lambda request: note(request, answered))
     page.clock.install()
     page.goto(where)
-    for _ in range(60):
-        page.clock.run_for(1_000)
+    pass_minute()
     assert 10 <= len(requested) <= 30
 
     hide(page, True)
     before = len(requested)
-    for _ in range(60):
-        page.clock.run_for(1_000)
+    pass_minute()
     assert len(requested) - before <= 1  # one request may have been in flight
     demo.confirm(trade=syssn)
     shop.until(syssn, "0000")
