@@ -121,6 +121,7 @@ class Services:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """The services of one process."""
     from tael.base.transport import Transport
+    from tael.payments.outcomes import initialize_metrics
     from tael.payments.verification import AnswerChecks
 
     clock = clock_of(settings)
@@ -130,6 +131,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         open_channels(settings, clock, AnswerChecks(store.incidents, clock).note) as channels,
         Transport(settings.webhook_egress) as to_merchants,
     ):
+        initialize_metrics(channels)
         yield services_over(
             store,
             channels,

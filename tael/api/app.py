@@ -23,9 +23,10 @@ from tael.api.steps import admit
 from tael.api.wire import answer
 from tael.base.admission import REFUSAL
 from tael.base.errors import Overloaded
+from tael.base.metrics import CALLS
 from tael.base.security_log import network_of
 from tael.qfpay.answers import bare_answer, error_answer
-from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
+from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE, Client
 
 log = structlog.get_logger()
 
@@ -44,6 +45,7 @@ class Application:
     def __init__(
         self, endpoints: Sequence[Endpoint[Any]], access: Access, routes: Sequence[BaseRoute]
     ) -> None:
+        _initialize_metrics(endpoints)
         self._access = access
         self._refusals = {
             each.path: answer(error_answer(Overloaded(REFUSAL), each.call, None), None)
@@ -76,6 +78,12 @@ class Application:
         except ClientDisconnect as error:
             response = await _client_disconnected(request, error)
         await response(scope, receive, send)
+
+
+def _initialize_metrics(endpoints: Sequence[Endpoint[Any]]) -> None:
+    """So that the first call that has to be sent again is an increase. Of other results no alert needs the first."""
+    for endpoint in endpoints:
+        CALLS.initialize(endpoint.name, Client.RETRY)
 
 
 def _others(endpoints: Sequence[Endpoint[Any]], access: Access, routes: Sequence[BaseRoute]) -> Starlette:

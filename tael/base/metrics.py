@@ -3,6 +3,9 @@
 Counting takes a fraction of a microsecond and needs no library, so that no command has to load one; `exposition.py`
 passes the values to prometheus_client. All are counted in the thread of the event loop. A label has few values, known
 beforehand: never a merchant, an account, an address or anything else that a request chooses.
+
+Prometheus sees no increase in the first sample of a series. So whoever knows the values of labels initializes their
+series before the first event, at least those that an alert reads.
 """
 
 import time
@@ -47,6 +50,10 @@ class Counter:
         # Without labels there is one series, which begins at 0: its first event is an increase.
         self.values: Final[dict[Labels, int]] = {} if labels else {(): 0}
 
+    def initialize(self, *labels: str) -> None:
+        """Begin a series at 0, if there is none."""
+        self.values.setdefault(labels, 0)
+
     def count(self, *labels: str, number: int = 1) -> None:
         self.values[labels] = self.values.get(labels, 0) + number
 
@@ -69,10 +76,12 @@ class Histogram:
         self.bounds: Final = bounds
         self.values: Final[dict[Labels, Distribution]] = {}
 
+    def initialize(self, *labels: str) -> Distribution:
+        """Begin a series at 0, if there is none; returns it."""
+        return self.values.setdefault(labels, Distribution(len(self.bounds) + 1))
+
     def observe(self, value: float, *labels: str) -> None:
-        found = self.values.get(labels)
-        if found is None:
-            found = self.values[labels] = Distribution(len(self.bounds) + 1)
+        found = self.values.get(labels) or self.initialize(*labels)
         found.counts[bisect_left(self.bounds, value)] += 1
         found.sum += value
 

@@ -42,6 +42,7 @@ class Batch(Generic[Row, Result]):
         write: Callable[[Sequence[Row]], Awaitable[Sequence[Result]]],
         max_wait_s: float = Limits().call_s,
     ) -> None:
+        BATCHES.initialize(name)
         self._name = name
         self._write = write
         self._max_wait_s = max_wait_s

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
@@ -44,6 +45,14 @@ STORE_DOWN_S: Final = 1.0
 DEFAULT_SLOTS: Final = 50
 
 
+class RowResult(StrEnum):
+    """What became of a row, for metrics."""
+
+    DONE = "done"
+    FAILED = "failed"  #: a fault of ours
+    UNAVAILABLE = "unavailable"  #: the database
+
+
 @dataclass(frozen=True, slots=True)
 class Job(Generic[Row]):
     """One kind of due row: `claim(now, real_now, lease_until, limit)` claims some, `do` processes one.
@@ -68,6 +77,7 @@ async def run_for_ever(
     jobs: Sequence[Job[Any]], clock: Clock, stop: asyncio.Event, find_due: FindDueQueues | None = None
 ) -> None:
     """Run all jobs until `stop` is set; rows in progress are finished. Without `find_due` all jobs claim each time."""
+    _initialize_metrics(jobs)
     done = asyncio.Event()
     workers = [Worker(job, clock, done) for job in jobs]
     dispatcher = asyncio.create_task(_dispatch(workers, clock, find_due, done))
@@ -77,6 +87,14 @@ async def run_for_ever(
                 group.create_task(_run(worker, stop))
     finally:
         dispatcher.cancel()
+
+
+def _initialize_metrics(jobs: Sequence[Job[Any]]) -> None:
+    """So that the first failure of a job is an increase."""
+    for job in jobs:
+        JOB_ROWS_CLAIMED.initialize(job.name)
+        for result in RowResult:
+            JOB_ROWS.initialize(job.name, result)
 
 
 async def run_once(job: Job[Row], clock: Clock) -> int:
@@ -149,15 +167,15 @@ class Worker(Generic[Row]):
 
     async def _do(self, row: Row) -> None:
         """Process one row. After an error its lease ends and it is tried again."""
-        began_s, result = timer_s(), "done"
+        began_s, result = timer_s(), RowResult.DONE
         try:
             with span(self.job.name):
                 await self.job.do(row)
         except StoreUnavailable as error:
-            result = "unavailable"
+            result = RowResult.UNAVAILABLE
             log_unavailable(error, job=self.job.name)
         except Exception:
-            result = "failed"
+            result = RowResult.FAILED
             log.exception("job.row_failed", job=self.job.name)
         JOB_ROWS.observe_since(began_s, self.job.name, result)
 

@@ -5,7 +5,7 @@ too, and change nothing. A decision is written only if the row's version is unch
 the row is locked, and the decision is made again and written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -161,6 +161,13 @@ def without_verdict(outcome: Outcome) -> Outcome:
     if isinstance(outcome, Refused):
         return Unknown(f"the wallet refused the request: {outcome.wallet_code}")
     return outcome
+
+
+def initialize_metrics(protocols: Iterable[str]) -> None:
+    """So that the first payment of a protocol that comes into a state is an increase."""
+    for protocol in protocols:
+        for state in set(State) - {State.PENDING}:
+            PAYMENTS.initialize(protocol, state)
 
 
 def log_step(before: Payment, after: Payment) -> None:

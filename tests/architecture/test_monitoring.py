@@ -17,6 +17,7 @@ import pytest
 
 from tael.base.metrics import Definition
 from tael.channels.calls import CallResult
+from tael.jobs.runner import RowResult
 from tael.payments.domain.payment import State
 from tael.qfpay.codes import Client
 from tests.architecture.test_documented_names import definitions, series_of
@@ -41,7 +42,7 @@ VALUES: Final = {
     ("tael_call_duration_seconds", "result"): set(map(str, Client)),
     ("tael_wallet_call_duration_seconds", "result"): set(map(str, CallResult)),
     ("tael_payment_state_changes_total", "state"): set(map(str, State)),
-    ("tael_job_row_duration_seconds", "result"): {"done", "failed", "unavailable"},
+    ("tael_job_row_duration_seconds", "result"): set(map(str, RowResult)),
 }
 #: The variable of Grafana, as a duration for promtool.
 RATE_INTERVAL: Final = "$__rate_interval"

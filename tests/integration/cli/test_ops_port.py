@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any, Final
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tael.base.admission import Admission
 from tael.base.transport import Transport
@@ -23,6 +26,7 @@ from tael.cli.processes import Child, Supervisor
 from tael.cli.serving import GRACE_S, STOP_LIMIT_S
 from tael.main import application, ops_application
 from tael.operations.store import Store
+from tests.architecture.test_monitoring import MATCHER, rules
 from tests.integration.cli.test_listeners import (
     WAIT_S,
     Process,
@@ -42,6 +46,22 @@ OPERATIONS: Final = ("/healthz", "/readyz", "/metrics")
 SILENCE_S: Final = 0.3
 SHORT: Final = {"TAEL_MAX_HEAD_S": "0.5", "TAEL_MAX_HEAD_BYTES": "4096"}
 MAX_PORT: Final = 65_535
+#: The jobs of a worker with both wallets.
+JOBS: Final = {
+    *("webhooks", "daily_close", "certificates", "oauth_removal"),
+    *(
+        f"{job}.{protocol}"
+        for job in (
+            *("poll.payments", "poll.refunds", "poll.reversals", "poll.unmatched_payments"),
+            *("statements", "reconciliation"),
+        )
+        for protocol in ("alipay_mapi", "wechat_v2")
+    ),
+}
+#: What an alert reads by the increase of a series.
+INCREASE: Final = re.compile(r"\b(?:rate|increase)\((tael_\w+)(?:\{([^}]*)\})?\[")
+#: With a label whose values are not known before the first event: a wallet's own names of its calls.
+UNINITIALIZED: Final = {"tael_wallet_call_duration_seconds_count"}
 
 
 def settings_with(database_url: str) -> dict[str, str]:
@@ -67,6 +87,13 @@ def ask(port: int, path: str) -> tuple[int, Any]:
         connection.sendall(get(path))
         status, _, body = answer_on(connection)
         return status, body
+
+
+def scraped(port: int) -> list[Sample]:
+    """What Prometheus reads of a process."""
+    status, text = ask(port, "/metrics")
+    assert status == 200
+    return [sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples]
 
 
 @contextmanager
@@ -128,6 +155,18 @@ def test_with_an_operations_port_health_and_metrics_are_no_longer_on_the_public_
     assert b"tael_ready 0.0" in text
     assert b"tael_calls_in_progress 0.0" in text
     assert b"process_cpu_seconds_total" in text
+
+
+def test_an_api_process_reports_0_for_calls_and_payments_that_it_has_not_seen(serving: Serving) -> None:
+    """Prometheus would not see a first event that begins a series."""
+    zeros = [(each.name, each.labels) for each in scraped(serving.ops) if each.value == 0]
+    for call in ("payment", "refund", "reversal", "close"):
+        assert ("tael_call_duration_seconds_count", {"call": call, "result": "retry"}) in zeros
+    for protocol in ("alipay_mapi", "wechat_v2"):
+        for state in ("PAID", "FAILED"):
+            assert ("tael_payment_state_changes_total", {"protocol": protocol, "state": state}) in zeros
+    for batch in ("open_payment", "record_payment"):
+        assert ("tael_batch_duration_seconds_count", {"batch": batch}) in zeros
 
 
 def test_without_the_option_health_and_metrics_are_on_the_public_port() -> None:
@@ -267,6 +306,32 @@ def test_a_worker_has_health_and_metrics(database_url: str) -> None:
         assert b"# TYPE tael_job_row_duration_seconds histogram" in text
     assert process.running.returncode == 0
     assert not listens(ops)
+
+
+def test_a_worker_that_has_just_started_reports_0_failures_of_each_job(database_url: str) -> None:
+    """Prometheus would not see a first failure that begins a series."""
+    with reserved_ports(1) as (ops,), worker(ops, database_url):
+        failures = {
+            sample.labels["job_name"]: sample.value
+            for sample in scraped(ops)
+            if sample.name == "tael_job_row_duration_seconds_count" and sample.labels["result"] == "failed"
+        }
+    assert failures == dict.fromkeys(JOBS, 0.0)
+
+
+def test_every_series_whose_increase_an_alert_reads_exists_from_the_start(
+    serving: Serving, database_url: str
+) -> None:
+    with reserved_ports(1) as (ops,), worker(ops, database_url):
+        samples = [*scraped(serving.ops), *scraped(ops)]
+    read = {found for rule in rules() for found in INCREASE.findall(rule["expr"])}
+    assert len(read) > len(UNINITIALIZED)
+    for name, matchers in read:
+        if name not in UNINITIALIZED:
+            of_name = [sample for sample in samples if sample.name == name]
+            assert of_name, name
+            for label, values in MATCHER.findall(matchers):
+                assert set(values.split("|")) <= {sample.labels[label] for sample in of_name}, (name, label)
 
 
 def test_a_worker_without_its_database_is_alive_and_not_ready() -> None:

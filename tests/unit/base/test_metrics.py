@@ -67,6 +67,30 @@ def test_the_buckets_of_a_histogram_are_cumulative_and_include_their_bounds() ->
     ]
 
 
+def test_an_initialized_series_begins_at_0_and_one_that_exists_is_kept() -> None:
+    counter, histogram = (
+        Counter("rows_total", "rows", "job"),
+        Histogram("wait_seconds", (0.5,), "waits", "pool"),
+    )
+    counter.count("polling")
+    histogram.observe(8.0, "rest")
+    for label in ("polling", "webhooks"):
+        counter.initialize(label)
+    for label in ("rest", "batch"):
+        histogram.initialize(label)
+    assert exposed(counter) == ['rows_total{job="polling"} 1.0', 'rows_total{job="webhooks"} 0.0']
+    assert exposed(histogram) == [
+        'wait_seconds_bucket{le="0.5",pool="rest"} 0.0',
+        'wait_seconds_bucket{le="+Inf",pool="rest"} 1.0',
+        'wait_seconds_count{pool="rest"} 1.0',
+        'wait_seconds_sum{pool="rest"} 8.0',
+        'wait_seconds_bucket{le="0.5",pool="batch"} 0.0',
+        'wait_seconds_bucket{le="+Inf",pool="batch"} 0.0',
+        'wait_seconds_count{pool="batch"} 0.0',
+        'wait_seconds_sum{pool="batch"} 0.0',
+    ]
+
+
 def test_a_gauge_is_read_at_each_scrape_and_the_last_reader_counts() -> None:
     gauge, waiting = Gauge("waiting", "calls", "protocol"), [1]
     gauge.watch(lambda: 99, "wechat_v2")
