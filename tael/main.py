@@ -19,7 +19,7 @@ from structlog.typing import Processor
 from tael.base.admission import Admission
 from tael.base.cipher import Cipher
 from tael.base.clock import Clock, DemoClock, RealClock
-from tael.base.log_context import mark_request
+from tael.base.log_context import mark_request, mark_span
 from tael.config import DEFAULT_SETTINGS_CACHE_S, Settings
 from tael.db.database import PATIENT, Database, Limits
 from tael.merchants.domain.rate_limits import NO_LIMITS, RateLimits
@@ -49,6 +49,7 @@ def configure_logs() -> None:
     """Log one JSON line per event to standard error, including those of uvicorn, asyncio and Python's warnings."""
     shared: list[Processor] = [
         mark_request,
+        mark_span,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -1,10 +1,11 @@
-"""The request that a log line belongs to: its call and an id, in every line that is logged while it is served."""
+"""What a log line belongs to: the request, with its call and an id, and the span, if traces are on."""
 
 from collections.abc import MutableMapping
 from contextvars import ContextVar, Token
 from typing import Any, Final
 
 from tael.base import ids
+from tael.base.tracing import current_span
 
 _serving: Final[ContextVar["Serving | None"]] = ContextVar("serving", default=None)
 
@@ -34,4 +35,12 @@ def mark_request(_: object, __: str, event: MutableMapping[str, Any]) -> Mutable
     serving = _serving.get()
     if serving is not None:
         serving.mark(event)
+    return event
+
+
+def mark_span(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor of structlog."""
+    span = current_span()
+    if span is not None:
+        event["trace_id"], event["span_id"] = span
     return event

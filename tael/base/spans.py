@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from tael.base.tracing import Attributes, Span, SpanKind, tracing_with
+from tael.base.tracing import Attributes, Span, SpanIds, SpanKind, tracing_with
 
 PROPAGATOR: Final = TraceContextTextMapPropagator()
 #: For the last spans, when the process ends.
@@ -40,6 +40,12 @@ class _Tracer:
         self, name: str, kind: SpanKind, attributes: Attributes, traceparent: str
     ) -> AbstractContextManager[Span]:
         return self._started(name, kind, attributes, traceparent)
+
+    def current(self) -> SpanIds | None:
+        found = trace.get_current_span().get_span_context()
+        if not found.is_valid:
+            return None
+        return SpanIds(trace.format_trace_id(found.trace_id), trace.format_span_id(found.span_id))
 
     @contextmanager
     def _started(self, name: str, kind: SpanKind, attributes: Attributes, traceparent: str) -> Iterator[Span]:

@@ -7,7 +7,7 @@ ours: never a parameter, a URL, a key or a body, and no number of a merchant, an
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 Attributes = Mapping[str, str | int]
 
@@ -18,6 +18,13 @@ class SpanKind(StrEnum):
     SERVER = "SERVER"
     CLIENT = "CLIENT"
     INTERNAL = "INTERNAL"
+
+
+class SpanIds(NamedTuple):
+    """Of a span, in hexadecimal, under the names that OpenTelemetry has for them in logs."""
+
+    trace_id: str
+    span_id: str
 
 
 class Span(Protocol):
@@ -31,6 +38,10 @@ class Tracer(Protocol):
         self, name: str, kind: SpanKind, attributes: Attributes, traceparent: str
     ) -> AbstractContextManager[Span]:
         """A span of the block, below the one that `traceparent` names or else the current one."""
+        ...
+
+    def current(self) -> SpanIds | None:
+        """The innermost span that has begun and not ended in this context."""
         ...
 
 
@@ -66,6 +77,11 @@ def span(
 ) -> AbstractContextManager[Span]:
     """A span of the block. `traceparent` is the header of W3C's Trace Context."""
     return NO_SPAN if _tracer is None else _tracer.start(name, kind, attributes, traceparent)
+
+
+def current_span() -> SpanIds | None:
+    """None outside of spans, and while traces are off."""
+    return None if _tracer is None else _tracer.current()
 
 
 @contextmanager

@@ -166,18 +166,23 @@ class Worker(Generic[Row]):
             task.cancel()
 
     async def _do(self, row: Row) -> None:
-        """Process one row. After an error its lease ends and it is tried again."""
-        began_s, result = timer_s(), RowResult.DONE
-        try:
-            with span(self.job.name):
-                await self.job.do(row)
-        except StoreUnavailable as error:
-            result = RowResult.UNAVAILABLE
-            log_unavailable(error, job=self.job.name)
-        except Exception:
-            result = RowResult.FAILED
-            log.exception("job.row_failed", job=self.job.name)
+        """Process one row, within a span."""
+        began_s = timer_s()
+        with span(self.job.name):
+            result = await self._result_of(row)
         JOB_ROWS.observe_since(began_s, self.job.name, result)
+
+    async def _result_of(self, row: Row) -> RowResult:
+        """Process one row. After an error, which is logged, its lease ends and it is tried again."""
+        try:
+            await self.job.do(row)
+        except StoreUnavailable as error:
+            log_unavailable(error, job=self.job.name)
+            return RowResult.UNAVAILABLE
+        except Exception:
+            log.exception("job.row_failed", job=self.job.name)
+            return RowResult.FAILED
+        return RowResult.DONE
 
     def _free(self, task: asyncio.Task[None]) -> None:
         del self._in_progress[task]

@@ -1,9 +1,12 @@
 """The spans of a payment, from the merchant's call to the wallet and the database, as a collector gets them."""
 
 import base64
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -14,6 +17,7 @@ from tael.main import application, open_services
 from tael.operations.store import Store
 from tests.integration.api.test_rate_limits import call, signed
 from tests.integration.channels.test_wallet_pools import ALIPAY_CODE, alipay
+from tests.integration.cli.test_listeners import gateway as process_of_gateway
 from tests.support.serving import serving
 from tests.support.store import ENCRYPTION_KEY
 from tests.support.traces import attributes_of, collecting
@@ -30,6 +34,7 @@ BARCODE: Final = {
     "auth_code": ALIPAY_CODE,
     "out_trade_no": "order-of-the-trace",
 }
+QUERY: Final = {"mchid": MCHID, "syssn": "1"}
 WALLET_CALL: Final = "alipay_mapi alipay.acquire.overseas.spot.pay"
 
 
@@ -124,3 +129,26 @@ async def test_nothing_is_exported_unless_it_is_switched_on(
         async with gateway(database_url, "off") as client:
             await pay(client)
         assert collector.bodies == []
+
+
+@pytest.mark.parametrize("traces", ["on", "off"])
+def test_log_lines_within_a_span_name_it(
+    tmp_path: Path, traces: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is unavailable, which is logged while the call is served."""
+    query = urlencode(QUERY).encode()
+    head = (
+        f"POST /trade/v1/query HTTP/1.1\r\nHost: x\r\nX-QF-APPCODE: {APPCODE}\r\n"
+        f"X-QF-SIGN: {signed(QUERY, 'any key')}\r\ntraceparent: 00-{TRACE}-{PARENT}-01\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(query)}\r\n\r\n"
+    )
+    with collecting(monkeypatch), process_of_gateway(tmp_path, TAEL_TRACES=traces) as process:
+        assert process.ask(head.encode(), query)[2]["respcd"] == "1112"
+    (within,) = [line for line in process.lines if "call" in line]
+    if traces == "on":
+        assert within["trace_id"] == TRACE
+        assert re.fullmatch("[0-9a-f]{16}", within["span_id"])
+        assert within["span_id"] != PARENT
+    outside = [line for line in process.lines if traces == "off" or line is not within]
+    assert outside
+    assert not [line for line in outside if line.keys() & {"trace_id", "span_id"}]

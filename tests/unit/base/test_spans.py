@@ -4,10 +4,12 @@ import socket
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from structlog.testing import capture_logs
 
 from tael.base import tracing
+from tael.base.log_context import mark_span
 from tael.base.spans import exporting
-from tael.base.tracing import NO_SPAN, span
+from tael.base.tracing import NO_SPAN, current_span, span
 from tael.jobs.runner import run_once
 from tests.support.alipay import TestClock
 from tests.support.traces import collecting
@@ -22,6 +24,16 @@ async def test_a_row_of_a_job_is_a_trace_of_its_own(monkeypatch: pytest.MonkeyPa
         assert [each.name for each in collector.spans] == ["test", "test"]
         assert len({each.trace_id for each in collector.spans}) == 2
         assert {each.kind for each in collector.spans} == {Span.SPAN_KIND_INTERNAL}
+
+
+async def test_the_log_line_of_a_row_that_failed_names_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    with collecting(monkeypatch) as collector, capture_logs([mark_span]) as lines:
+        async with exporting():
+            await run_once(Queue(["bad"]).job(), TestClock(NOW))
+        found = collector.named("test")
+        assert [(each["event"], each["trace_id"], each["span_id"]) for each in lines] == [
+            ("job.row_failed", found.trace_id.hex(), found.span_id.hex())
+        ]
 
 
 async def test_the_text_of_an_exception_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +65,8 @@ async def test_the_sampler_is_opentelemetrys(monkeypatch: pytest.MonkeyPatch) ->
     with collecting(monkeypatch) as collector:
         async with exporting():
             with span("any"):
-                pass
+                assert current_span() is not None  # for log lines
+            assert current_span() is None
         assert collector.spans == []
 
 
@@ -78,5 +91,6 @@ async def test_without_a_collector_nothing_fails(monkeypatch: pytest.MonkeyPatch
 def test_a_span_is_nothing_while_traces_are_off() -> None:
     assert not tracing.is_on()
     assert span("any") is NO_SPAN
+    assert current_span() is None
     with span("any") as current:
         current.set("tael.respcd", "0000")
