@@ -12,6 +12,7 @@ MINUTES ?= 10
 SECONDS ?= 120
 ROWS ?= 10000000
 IMAGE ?= tael
+SBOM ?= build/sbom
 
 BIN := .venv/bin
 # Whole files to a worker, in order: what a file's tests share, such as a demo or a browser, is started once.
@@ -27,7 +28,7 @@ DEMO_DEPENDENCIES := $(BIN)/python -c 'import tomllib; project = tomllib.load(op
 
 NPM_SDKS := wechatpay-axios-plugin tenpay
 
-.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage failover image reconcile-demo bench bench-quick screenshots sdk-environments sdk-lock lock
+.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage failover image sbom audit reconcile-demo bench bench-quick screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
 
 help: ## List the targets.
@@ -81,6 +82,17 @@ failover: install ## Kill, freeze and switch the primary of a Patroni cluster un
 
 image: ## Build the container image of the gateway, IMAGE=tael, with buildah and mmdebstrap from Debian.
 	@deploy/container/build $(IMAGE)
+
+# The warning is that requirements do not say which package needs which other.
+sbom: install ## Write an SBOM of each lock of a deployment as CycloneDX JSON into the folder SBOM=build/sbom.
+	@mkdir -p $(SBOM)
+	@for lock in gateway traces; do \
+		$(BIN)/python -W ignore::UserWarning:cyclonedx.model.bom -m cyclonedx_py requirements requirements-$$lock.txt \
+			--pyproject pyproject.toml --output-reproducible $(ARGS) --output-file $(SBOM)/$$lock.cdx.json || exit 1; \
+	done
+
+audit: install ## Look for known vulnerabilities in the packages of a deployment. Fails also if no advisory source is reachable.
+	@.ci/audit $(ARGS)
 
 reconcile-demo: install ## Reconcile a month of simulated trade with SEED=1 and find each of the errors planted in it.
 	@$(BIN)/python -m tael_demo.reconcile --seed $(SEED) $(ARGS)
