@@ -152,13 +152,13 @@ def migrate_command(
 
 
 def _migrate(url: str, with_roles: bool) -> int:
-    """The number of applied migrations. Group roles that are in use get the privileges of new tables too."""
+    """The number of applied migrations. An owner also gives group roles that are in use what this version needs."""
     from tael.db.migrate import migrate
-    from tael.db.roles import create_roles, grant_roles, owns_tables
+    from tael.db.roles import create_roles, grant_roles, is_owner, owns_tables
 
     if with_roles:
         create_roles(url)
     applied = migrate(url)
-    if with_roles or (applied and owns_tables(url)):
+    if with_roles or (owns_tables(url) and (applied or is_owner(url))):
         grant_roles(url)
     return applied

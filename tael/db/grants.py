@@ -1,7 +1,7 @@
 """What a role may do that does not own the schema: one that runs the gateway and its commands, or one that reads.
 
-Rows of some tables are only added: the migrations take the right to change them even from the owner, who could grant it
-again. A role of its own for the gateway cannot. Columns of such a table that are blanked may be changed.
+A role of the gateway's own has the privileges that `privileges.py` declares, table by table. Rows of some tables are
+only added: the migrations take the right to change them even from the owner, who could grant it again.
 """
 
 import re
@@ -13,25 +13,15 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from tael.db.privileges import READ, UPDATED_COLUMNS, Privileges, privileges_on
 from tael.db.servers import of_primary
 
-#: Of yoyo's tables the gateway reads which migrations are applied.
 TABLES: Final = """
-SELECT c.relname AS name, c.relname LIKE '%yoyo%' AS is_read_only,
-    c.relacl IS NULL OR EXISTS (
-        SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee = c.relowner AND a.privilege_type = 'UPDATE'
-    ) AS is_changed,
-    array_agg(a.attname::text ORDER BY a.attnum) AS columns,
-    coalesce(array_agg(a.attname::text) FILTER (WHERE EXISTS (
-        SELECT FROM aclexplode(a.attacl) AS g WHERE g.grantee = c.relowner AND g.privilege_type = 'UPDATE'
-    )), '{}') AS changed_columns
+SELECT c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
 GROUP BY c.oid ORDER BY c.relname
 """
-READ: Final = sql.SQL("SELECT")
-ADD: Final = sql.SQL("SELECT, INSERT")
-CHANGE: Final = sql.SQL("SELECT, INSERT, UPDATE, DELETE")
 
 #: Columns with ciphertexts, password hashes and the digests of tokens, by their names.
 SECRET_NAME: Final = re.compile(r".+_(encrypted|digest)|password_hash")
@@ -42,10 +32,7 @@ SECRET_COLUMNS: Final = frozenset({("checkout_link", "link_id")})
 @dataclass(frozen=True, slots=True)
 class _Table:
     name: str
-    is_read_only: bool
-    is_changed: bool  #: otherwise rows are only added
     columns: Sequence[str]
-    changed_columns: Sequence[str]  #: of a table to which rows are only added
 
     def readable(self) -> Sequence[str]:
         """The columns without secrets."""
@@ -67,8 +54,8 @@ def grant_use(connection: "psycopg.Connection[tuple[object, ...]]", role: str) -
     """Grant `role` what the gateway and its commands need, instead of what it had."""
     _grant_schema(connection, role)
     for table in _tables(connection):
-        _replace(connection, table, role, _privileges(table))
-        for column in table.changed_columns:
+        _replace(connection, table, role, _listed(privileges_on(table.name)))
+        for column in UPDATED_COLUMNS.get(table.name, ()):
             names = map(sql.Identifier, (column, table.name, role))
             _execute(connection, "GRANT UPDATE ({}) ON {} TO {}", *names)
 
@@ -80,7 +67,7 @@ def grant_read(connection: "psycopg.Connection[tuple[object, ...]]", role: str) 
         readable = table.readable()
         columns = sql.SQL(", ").join(map(sql.Identifier, readable))
         some = sql.SQL("SELECT ({})").format(columns)
-        _replace(connection, table, role, READ if len(readable) == len(table.columns) else some)
+        _replace(connection, table, role, _listed(READ) if len(readable) == len(table.columns) else some)
 
 
 def _tables(connection: "psycopg.Connection[tuple[object, ...]]") -> Sequence[_Table]:
@@ -88,10 +75,8 @@ def _tables(connection: "psycopg.Connection[tuple[object, ...]]") -> Sequence[_T
         return cursor.execute(TABLES).fetchall()
 
 
-def _privileges(table: _Table) -> sql.SQL:
-    if table.is_read_only:
-        return READ
-    return CHANGE if table.is_changed else ADD
+def _listed(privileges: Privileges) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL(privilege.value) for privilege in sorted(privileges))
 
 
 def _grant_schema(connection: "psycopg.Connection[tuple[object, ...]]", role: str) -> None:

@@ -68,6 +68,13 @@ def owns_tables(database_url: str) -> bool:
         return bool(is_owner)
 
 
+def is_owner(database_url: str) -> bool:
+    """Whether we are a member of the owner, which must exist. Raises psycopg.Error."""
+    with psycopg.connect(of_primary(database_url)) as connection:
+        is_member, _ = connection.execute(IS_MEMBER, [OWNER]).fetchone() or (False, "")
+        return bool(is_member)
+
+
 def grant_roles(database_url: str) -> None:
     """Make `tael_migrate` the owner of every table, and grant the other roles what they need, in one commit.
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael.db.database import MIGRATIONS, Database
+from tael.db.privileges import Privilege, privileges_on
 
 SETTINGS: Final = (
     *(
@@ -34,7 +35,7 @@ READ_TABLES: Final = """
 SELECT relname::text AS name,
     has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(oid, 'UPDATE') AS may_change,
     pg_has_role(relowner, 'MEMBER') AS is_owner,
-    has_table_privilege(oid, 'SELECT') AND (relname LIKE '%yoyo%' OR has_table_privilege(oid, 'INSERT')) AS is_usable
+    ARRAY(SELECT p FROM unnest($1::text[]) AS p WHERE has_table_privilege(oid, p)) AS privileges
 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') ORDER BY relname
 """
 MARKS: Final = "_yoyo_migration"
@@ -48,7 +49,12 @@ class TableRights:
     name: str
     may_change: bool  #: update, delete or truncate
     is_owner: bool  #: and so can grant itself any right
-    is_usable: bool  #: the gateway can read and add rows
+    privileges: Sequence[str]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the statements of the gateway can be executed."""
+        return privileges_on(self.name) <= set(self.privileges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ async def read_server(database: Database, time: Callable[[], datetime]) -> Serve
     began = time()
     (session,) = await database.fetch(READ_SESSION)
     middle = began + (time() - began) / 2
-    tables = [TableRights(**row) for row in await database.fetch(READ_TABLES)]
+    tables = [TableRights(**row) for row in await database.fetch(READ_TABLES, list(Privilege))]
     return Server(
         settings={row["name"]: row["setting"] for row in await database.fetch(READ_SETTINGS, SETTINGS)},
         role=session["role"],

@@ -230,7 +230,7 @@ def test_an_empty_database_is_named(postgres_server: str, deployment: Deployment
         assert empty.skipped() == OF_ROWS
 
 
-@pytest.mark.parametrize("privilege", ["SELECT", "INSERT"])
+@pytest.mark.parametrize("privilege", ["SELECT", "INSERT", "UPDATE"])
 def test_a_privilege_that_the_gateway_lacks_is_named(deployment: Deployment, privilege: str) -> None:
     deployment.sql(f"REVOKE {privilege} ON payment FROM tael_app")
     assert deployment.problems() == {
