@@ -14,11 +14,14 @@ HOST: Final = "127.0.0.1"
 def bound(port: int = 0) -> socket.socket:
     """While this is open the kernel reserves the port and refuses connections until a server listens on it.
 
-    The server may come and go; it must set SO_REUSEADDR, as asyncio, PostgreSQL and the sandbox do.
+    The server may come and go; it must set SO_REUSEADDR, as asyncio, PostgreSQL and the sandbox do. Raises OSError if
+    the port is taken, OverflowError if there is none with this number.
     """
-    place = socket.socket()
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    place.bind((HOST, port))
+    with ExitStack() as on_failure:
+        place = on_failure.enter_context(socket.socket())
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind((HOST, port))
+        on_failure.pop_all()
     return place
 
 
