@@ -17,6 +17,9 @@ from tael.db.servers import of_primary, servers_of
 
 #: Developers, merchants and accounts; and money. No table of one references a table of the other.
 HOMES: Final = ("directory", "cell")
+#: The migration that creates the table `cell`, whose row is written with it.
+FIRST_OF_CELL: Final = "cell_0001"
+ADD_CELL: Final = "INSERT INTO cell (is_here, number) VALUES (true, 0)"
 #: "tael" in ASCII, so that it differs from the keys of other programs in the same database.
 LOCK_KEY: Final = 0x7461656C
 MAX_LOCK_WAIT_S: Final = 60.0
@@ -80,6 +83,8 @@ def _apply(backend: Any, migration: Any) -> None:
     """
     with backend.transaction():
         migration.process_steps(backend, "apply")
+        if migration.id == FIRST_OF_CELL:
+            backend.execute(ADD_CELL)
         backend.mark_one(migration, log=False)
 
 

@@ -23,11 +23,13 @@ HOMES: Final = {
 WRITES: Final = re.compile(
     r"\b(?:INSERT INTO|DELETE FROM|UPDATE \w+ (?:AS \w+ )?SET|FOR (?:NO KEY )?UPDATE)\b"
 )
+#: Inserts rows of parameters, into the table of the group.
+INSERTED: Final = re.compile(r"\bINSERT INTO (\w+)[^;]*\bFROM (?:unnest|generate_series)\(")
 READ_OR_WRITTEN: Final = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE) (\w+)")
 
 
 def statements() -> dict[str, str]:
-    """The statements that are constants of modules, and those of the queues, by name."""
+    """The statements that are constants of modules, those of the queues, and the INSERT of each table, by name."""
     names = [each.name for each in pkgutil.walk_packages(tael.__path__, "tael.")]
     constants = {
         f"{name}.{constant}": value
@@ -42,9 +44,12 @@ def statements() -> dict[str, str]:
         if "account_id" in table.columns
         for attribute, value in vars(AccountQueue(cast(Any, None), table)).items()
     }
+    inserts = {
+        f"{name}.insert": value.insert() for name, value in constants.items() if isinstance(value, Table)
+    }
     return {
         name: value
-        for name, value in (constants | queues).items()
+        for name, value in (constants | queues | inserts).items()
         if isinstance(value, str) and re.search(r"\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM)\b", value)
     }
 
@@ -68,6 +73,14 @@ def test_no_statement_writes_to_one_home_and_reads_the_other(name: str) -> None:
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_no_statement_inserts_within_a_with_query(name: str) -> None:
     assert not re.search(r"\(\s*INSERT INTO", STATEMENTS[name])
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_rows_of_parameters_are_inserted_into_a_cell_together_with_its_row(name: str) -> None:
+    """Citus sends a statement to the node of the tables that its SELECT names, and `cell` is never optimized away."""
+    inserted = INSERTED.search(STATEMENTS[name])
+    if inserted and HOMES[inserted[1]] is Home.CELL:
+        assert " CROSS JOIN cell" in STATEMENTS[name]
 
 
 @pytest.mark.parametrize("path", sorted(MIGRATIONS.glob("*/*.sql")), ids=lambda path: path.name)

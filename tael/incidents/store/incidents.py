@@ -28,7 +28,7 @@ INCIDENT: Final = Table(
 #: Repeats change nothing, except that a resolved incident about an account is reopened.
 WRITE: Final = f"""
 INSERT INTO incident AS i ({INCIDENT.select})
-SELECT {INCIDENT.select_from("w")} FROM {INCIDENT.unnest(INCIDENT.columns)}
+SELECT {INCIDENT.select_from("w")} FROM {INCIDENT.unnest(INCIDENT.columns)} CROSS JOIN cell
 ON CONFLICT (mchid, subject_id, kind, incident_id) DO UPDATE SET resolved_at = NULL, resolution = '', at = excluded.at
 WHERE i.kind IN ('our_identity_refused', 'answers_unverified') AND i.resolved_at IS NOT NULL
 """

@@ -18,7 +18,7 @@ LINE: Final = Table("ledger_entry", Home.CELL, Line, ("mchid", "cause", "kind"))
 WRITE: Final = f"""
 INSERT INTO ledger_entry ({ENTRY.select})
 SELECT w.mchid, w.cause, w.kind, w.debit, w.credit, w.amount_minor, w.currency, greatest(w.at, s.closed_until)
-FROM {ENTRY.unnest(ENTRY.columns)} LEFT JOIN daily_close AS s USING (mchid)
+FROM {ENTRY.unnest(ENTRY.columns)} CROSS JOIN cell LEFT JOIN daily_close AS s ON s.mchid = w.mchid
 """
 READ: Final = f"""
 SELECT {ENTRY.select} FROM ledger_entry

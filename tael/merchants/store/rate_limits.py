@@ -19,7 +19,7 @@ GRANT: Final = f"""
 INSERT INTO rate_limit AS r (mchid, window_s, number, granted, last_granted, grantable)
 SELECT w.mchid, w.window_s, w.number, least(w.amount, w.grantable), least(w.amount, w.grantable), w.grantable
 FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[])
-    AS w (mchid, window_s, number, amount, grantable)
+    AS w (mchid, window_s, number, amount, grantable) CROSS JOIN cell
 ON CONFLICT (mchid, window_s) DO UPDATE SET (number, granted, last_granted, grantable) = (
     SELECT
         CASE WHEN c.is_current THEN r.number ELSE EXCLUDED.number END,
@@ -35,7 +35,7 @@ RETURNING mchid, window_s, last_granted
 """
 ADD_TOTALS: Final = """
 INSERT INTO rate_limit_total AS t (result, requests)
-SELECT w.result, w.requests FROM unnest($1::text[], $2::bigint[]) AS w (result, requests)
+SELECT w.result, w.requests FROM unnest($1::text[], $2::bigint[]) AS w (result, requests) CROSS JOIN cell
 ON CONFLICT (result) DO UPDATE SET requests = t.requests + EXCLUDED.requests
 """
 TOTALS: Final = "SELECT result, requests FROM rate_limit_total"

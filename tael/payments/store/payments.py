@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 NAME: Final = """
 INSERT INTO reference (mchid, reference, payment_syssn)
-SELECT w.mchid, w.reference, w.syssn FROM unnest($1::text[], $2::text[], $3::text[]) AS w (mchid, reference, syssn)
-ORDER BY mchid, reference
+SELECT w.mchid, w.reference, w.syssn
+FROM unnest($1::text[], $2::text[], $3::text[]) AS w (mchid, reference, syssn) CROSS JOIN cell
+ORDER BY w.mchid, w.reference
 ON CONFLICT DO NOTHING
 RETURNING payment_syssn
 """

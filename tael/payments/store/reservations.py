@@ -30,7 +30,9 @@ SELECT {REFUND.select} FROM refund WHERE (mchid, syssn) IN (SELECT * FROM unnest
 """
 TAKE_REFERENCES: Final = """
 INSERT INTO reference AS r (mchid, reference, refund_syssn)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS w (mchid, reference, syssn) ORDER BY mchid, reference
+SELECT w.mchid, w.reference, w.syssn
+FROM unnest($1::text[], $2::text[], $3::text[]) AS w (mchid, reference, syssn) CROSS JOIN cell
+ORDER BY w.mchid, w.reference
 ON CONFLICT (mchid, reference) DO UPDATE SET refund_syssn = excluded.refund_syssn
 WHERE EXISTS (
     SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS o (syssn, replaced, payment_syssn)
@@ -41,7 +43,7 @@ RETURNING refund_syssn
 #: Locks the turns, also of accounts that have had none.
 LOCK_TURNS: Final = """
 INSERT INTO refund_turn AS t (mchid, account_id)
-SELECT w.mchid, w.account_id FROM unnest($1::text[], $2::text[]) AS w (mchid, account_id) ORDER BY 1, 2
+SELECT w.mchid, w.account_id FROM unnest($1::text[], $2::text[]) AS w (mchid, account_id) CROSS JOIN cell ORDER BY 1, 2
 ON CONFLICT (mchid, account_id) DO UPDATE SET next_at = t.next_at RETURNING account_id, next_at
 """
 TAKE_TURNS: Final = """

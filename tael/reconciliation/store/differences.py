@@ -53,7 +53,7 @@ FOUND: Final = ("statement_id", "statement_kind", "day", "reconciliation_id", "d
 #: opened again; an operator's resolution stands.
 WRITE: Final = f"""
 INSERT INTO difference AS d ({DIFFERENCE.select})
-SELECT {DIFFERENCE.select_from("w")} FROM {DIFFERENCE.unnest(DIFFERENCE.columns)}
+SELECT {DIFFERENCE.select_from("w")} FROM {DIFFERENCE.unnest(DIFFERENCE.columns)} CROSS JOIN cell
 ON CONFLICT (mchid, difference_id) DO UPDATE SET
     {", ".join(f"{column} = excluded.{column}" for column in FOUND)},
     found_at = CASE WHEN d.state = 'OPEN' THEN d.found_at ELSE excluded.found_at END,

@@ -31,7 +31,8 @@ EARLIER: Final = (
 )
 #: Also for nodes whose first block was taken after the recovery point. $1 the last node, $2 the skip.
 SKIP: Final = """
-INSERT INTO serial AS s (node, next_sequence) SELECT node, $2 FROM generate_series(0, $1::integer) AS g (node)
+INSERT INTO serial AS s (node, next_sequence)
+SELECT g.node, $2 FROM generate_series(0, $1::integer) AS g (node) CROSS JOIN cell
 ON CONFLICT (node) DO UPDATE SET next_sequence = (s.next_sequence + $2) % $3
 """
 LAST_NODE: Final = 99

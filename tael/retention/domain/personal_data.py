@@ -223,6 +223,7 @@ PERSONAL_DATA: Final[Mapping[str, TableData]] = {
     "cell_audit_entry": TableData(_AUDIT, _AUDIT_OTHER),
     "audit_entry": TableData(_AUDIT, _AUDIT_OTHER),
     "maintenance_window": TableData({}, "is_on reason since"),
+    "cell": TableData({}, "is_here number"),
     "serial": TableData({}, "node next_sequence"),
     "reference": TableData({}, "mchid reference payment_syssn refund_syssn"),
     "refund_turn": TableData({}, "mchid account_id next_at"),

@@ -21,7 +21,7 @@ DUE: Final = Table(
 #: An account and kind with any row has its next day.
 SCHEDULE: Final = f"""
 INSERT INTO statement_due ({DUE.select})
-SELECT {DUE.select_from("w")} FROM {DUE.unnest(DUE.columns)}
+SELECT {DUE.select_from("w")} FROM {DUE.unnest(DUE.columns)} CROSS JOIN cell
 WHERE NOT EXISTS (
     SELECT FROM statement_due AS d WHERE d.mchid = w.mchid AND d.account_id = w.account_id AND d.kind = w.kind
 )

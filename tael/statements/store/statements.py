@@ -90,7 +90,8 @@ LINE: Final = Table(
 INSERT: Final = STATEMENT.insert_one("packed", "is_packed")
 INSERT_LINES: Final = f"""
 INSERT INTO statement_line (mchid, statement_id, {LINE.select})
-SELECT ${len(LINE.columns) + 1}, ${len(LINE.columns) + 2}, {LINE.select_from("w")} FROM {LINE.unnest(LINE.columns)}
+SELECT ${len(LINE.columns) + 1}, ${len(LINE.columns) + 2}, {LINE.select_from("w")}
+FROM {LINE.unnest(LINE.columns)} CROSS JOIN cell
 """
 SELECT: Final = f"SELECT {STATEMENT.select} FROM statement"
 SAME_CONTENT: Final = f"""

@@ -155,7 +155,7 @@ INSERT INTO webhook_attempt (mchid, cause, kind, attempt, started_at, took_ms, s
 SELECT r.* FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::integer[], $7::integer[], $8::text[],
     $9::bytea[]
-) AS r ON CONFLICT DO NOTHING
+) AS r CROSS JOIN cell ON CONFLICT DO NOTHING
 """
 #: A worker whose lease expired may report late: its attempt is logged, but only an acknowledgement still counts.
 #: Webhooks that wait behind a failed one become due together with it, not before.

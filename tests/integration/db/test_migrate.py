@@ -50,6 +50,14 @@ def test_an_empty_database_gets_every_table_and_a_second_time_nothing(empty_data
     assert migrate(empty_database_url) == 0
 
 
+def test_a_migrated_cell_has_its_one_row(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT is_here, number FROM cell").fetchall() == [(True, 0)]
+        for is_here in (True, False):
+            with pytest.raises(psycopg.IntegrityError), connection.transaction():
+                connection.execute("INSERT INTO cell (is_here, number) VALUES (%s, 1)", [is_here])
+
+
 def test_existing_rows_stay(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute("INSERT INTO serial (node, next_sequence) VALUES (9, 77)")

@@ -11,6 +11,7 @@ from tael.base.clock import Clock
 from tael.base.reasons import Reason
 from tael.channels.base import Channel
 from tael.channels.outcomes import AwaitingPayer, Closed, Paid, Refusal, Refused, Unknown
+from tael.db.tables import RowsMissing
 from tael.merchants.credential_cache import CredentialCache
 from tael.operations.store import Store
 from tael.payments.context import InFlightRequests, PaymentContext
@@ -81,6 +82,14 @@ async def test_a_decision_that_cannot_be_written_fails_alone(store: Store, payme
     )
     assert isinstance(answers[0], Exception)
     assert answers[1:] == [True] * 5
+
+
+async def test_no_outcome_is_written_without_its_entry(store: Store, payment: Payment) -> None:
+    """Without the row of `cell`, an INSERT that joins it inserts nothing."""
+    await store.database.execute("DELETE FROM cell")
+    with pytest.raises(RowsMissing):
+        await store.payments.record(being_paid(payment))
+    assert (await current(store, payment)).state is State.PENDING
 
 
 async def test_the_same_outcome_twice_is_one_entry_and_one_webhook(

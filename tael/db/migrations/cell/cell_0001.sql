@@ -5,6 +5,13 @@
 -- primary keys are created last, and the other indexes have a predicate that is true for every row: they are taken only for
 -- a statement that compares the predicate's column.
 
+-- Which cell this is. Statements that insert rows of parameters join it: so Citus sends them to the cell's node whole.
+CREATE TABLE cell (
+    is_here  boolean CONSTRAINT cell_pkey PRIMARY KEY,
+    number   smallint NOT NULL,
+    CONSTRAINT cell_has_one_row CHECK (is_here)
+);
+
 -- Each process takes blocks of numbers of its node.
 CREATE TABLE serial (
     node           integer CONSTRAINT serial_pkey PRIMARY KEY,
@@ -316,7 +323,6 @@ CREATE TABLE statement (
     CONSTRAINT statement_is_sha256 CHECK (sha256 ~ '^[0-9a-f]{64}$'),
     CONSTRAINT statement_size CHECK (size > 0 AND lines >= 0)
 );
-ALTER TABLE statement ALTER COLUMN packed SET STORAGE EXTERNAL; -- compressed already
 CREATE UNIQUE INDEX one_current_statement ON statement (mchid, account_id, kind, day) WHERE superseded_at IS NULL;
 CREATE INDEX statement_by_day ON statement (day, account_id);
 CREATE INDEX statement_by_id ON statement (statement_id);
