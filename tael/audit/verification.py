@@ -27,7 +27,7 @@ from tael.audit.domain.wallet_book import (
     is_completed,
     unknown_orders,
 )
-from tael.audit.store.snapshot import Snapshot, snapshot
+from tael.audit.store.snapshot import Snapshot, merchants_of, snapshot
 from tael.db.database import Database
 from tael.ledger.domain.digest import DigestBuilder, LedgerDigest, day_of
 
@@ -54,6 +54,7 @@ class Audit:
 async def audit_books(database: Database, book: WalletBook | None = None) -> Audit:
     """Audit everything in one snapshot; `book` must have been read before. Raises StoreUnavailable."""
     audit = Audit()
+    merchants = await merchants_of(database)
     async with snapshot(database) as books:
         async for missing in books.missing():
             audit.note([missing_row(missing)])
@@ -63,7 +64,7 @@ async def audit_books(database: Database, book: WalletBook | None = None) -> Aud
             audit.note(disagreements_of_statement(rows))
         await _payouts(books, audit)
         await _entries(books, audit)
-        for chain in await books.chains():
+        for chain in await books.chains(merchants):
             await _chain(books, chain, audit)
     if book is not None:
         audit.note(unknown_orders(book, unmatched_payments, frozenset(our_orders)))

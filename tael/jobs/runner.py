@@ -4,7 +4,7 @@ A finished row frees its slot at once, so a hanging row delays only itself. Whet
 gateway's clock; leases use real time. A worker extends the leases of its rows, and a dead process's rows become free
 when their leases end, whatever the demo's clock does.
 
-One statement finds the queues with due rows, so an idle worker costs a few statements per second whatever the number of
+Two statements find the queues with due rows, so an idle worker costs a few statements per second whatever the number of
 its jobs. It runs again when a row is finished, which may have made another row due, and less often while idle.
 """
 

@@ -74,10 +74,10 @@ RETURNING p.syssn
 
 NOTIFIED: Final = f"SELECT {NOTIFIED_PAYMENT.select} {OF_KEYS}"
 BY_SYSSN: Final = f"SELECT {PAYMENT.select} FROM payment WHERE mchid = $1 AND syssn = $2"
-#: One primary key lookup per merchant, since a syssn alone has no index.
+#: One primary key lookup per merchant, since a syssn alone has no index. `daily_close` has a row for each merchant.
 ANYWHERE: Final = f"""
 SELECT {PAYMENT.select_from("p")}
-FROM merchant AS m JOIN payment AS p ON p.mchid = m.mchid AND p.syssn = $1 LIMIT 1
+FROM daily_close AS m JOIN payment AS p ON p.mchid = m.mchid AND p.syssn = $1 LIMIT 1
 """
 BY_REFERENCE: Final = f"""
 SELECT {PAYMENT.select} FROM payment

@@ -41,10 +41,10 @@ LOCK: Final = "LOCK TABLE serial IN EXCLUSIVE MODE"
 #: The wallet is queried about each row that is scheduled.
 MAKE_DUE: Final = "UPDATE {table} SET check_at = $1 WHERE check_at > $1"
 QUERIED: Final = ("payment", "refund", "reversal", "unmatched_payment")
-#: The newest change of each merchant, in the index of its payments.
+#: The newest payment of each merchant, by the index. `daily_close` has a row for each merchant.
 NEWEST: Final = """
 SELECT max(newest.created_at) AS at
-FROM merchant AS m CROSS JOIN LATERAL (
+FROM daily_close AS m CROSS JOIN LATERAL (
     SELECT p.created_at FROM payment AS p WHERE p.mchid = m.mchid ORDER BY p.created_at DESC, p.syssn DESC LIMIT 1
 ) AS newest
 """
@@ -59,8 +59,9 @@ SELECT
     (SELECT count(*) FROM payout WHERE state = 'CREATED') AS payouts,
     (SELECT count(*) FROM incident WHERE resolved_at IS NULL) AS incidents
 """
+ACCOUNTS: Final = "SELECT mchid, account_id FROM wallet_account"
 UNSCHEDULED: Final = """
-SELECT count(*) AS accounts FROM wallet_account AS a
+SELECT count(*) AS accounts FROM unnest($1::text[], $2::text[]) AS a (mchid, account_id)
 WHERE NOT EXISTS (SELECT FROM statement_due AS d WHERE d.mchid = a.mchid AND d.account_id = a.account_id)
 """
 RETURNING: Final = "SELECT count(*) AS merchants FROM merchant WHERE unmatched_payments = 'return'"
@@ -97,7 +98,9 @@ class RestoredDatabase:
         (applied,) = await self._database.fetch(IS_APPLIED, timeline["timeline"])
         (newest,) = await self._database.fetch(NEWEST)
         (counts,) = await self._database.fetch(COUNTS)
-        (unscheduled,) = await self._database.fetch(UNSCHEDULED)
+        accounts = await self._database.fetch(ACCOUNTS)
+        columns = [row["mchid"] for row in accounts], [row["account_id"] for row in accounts]
+        (unscheduled,) = await self._database.fetch(UNSCHEDULED, *columns)
         (returning,) = await self._database.fetch(RETURNING)
         return Restored(
             timeline=timeline["timeline"],

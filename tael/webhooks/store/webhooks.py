@@ -106,13 +106,13 @@ RESEND: Final = f"""
 UPDATE webhook AS h SET state = 'DUE', deliver_at = w.deliver_at, attempts_before = h.attempts
 FROM {STATUS.unnest((*DUE.key, "deliver_at"))} WHERE (h.mchid, h.cause, h.kind) = (w.mchid, w.cause, w.kind)
 """
-#: One primary key lookup per merchant, since a cause alone has no index.
+#: One primary key lookup per merchant, since a cause alone has no index. `daily_close` has a row for each merchant.
 OWNERS: Final = """
-SELECT m.mchid FROM merchant AS m WHERE EXISTS (SELECT FROM webhook AS h WHERE h.mchid = m.mchid AND h.cause = $1)
+SELECT m.mchid FROM daily_close AS m WHERE EXISTS (SELECT FROM webhook AS h WHERE h.mchid = m.mchid AND h.cause = $1)
 """
 ATTEMPTS: Final = """
 SELECT a.kind, a.attempt, a.started_at, a.took_ms, a.status, a.result, a.answer
-FROM merchant AS m JOIN webhook_attempt AS a ON a.mchid = m.mchid AND a.cause = $1
+FROM daily_close AS m JOIN webhook_attempt AS a ON a.mchid = m.mchid AND a.cause = $1
 ORDER BY a.kind, a.attempt, a.started_at
 """
 
