@@ -25,6 +25,15 @@ HOMES: Final = {
 }
 #: Inserts rows of parameters, into the table of the group.
 INSERTED: Final = re.compile(r"\bINSERT INTO (\w+)[^;]*\bFROM (?:unnest|generate_series)\(")
+#: Its value or effect is that of one node.
+OF_A_NODE: Final = re.compile(r"\bpg_(?:current|snapshot|control|walfile|advisory|try_advisory)\w*\(")
+#: Of the node to which the client is connected; the directory is used on one.
+ON_OUR_NODE: Final = frozenset(
+    {
+        "tael.payments.store.link_keys.LOCK",
+        *(f"tael.merchants.store.encryption_keys.{name}" for name in ("TRY_LOCK", "UNLOCK")),
+    }
+)
 READ_OR_WRITTEN: Final = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING|TABLE) (\w+)")
 
 
@@ -85,6 +94,13 @@ def test_rows_of_parameters_are_inserted_into_a_cell_together_with_its_row(name:
     inserted = INSERTED.search(STATEMENTS[name])
     if inserted and HOMES[inserted[1]] is Home.CELL:
         assert " CROSS JOIN cell" in STATEMENTS[name]
+
+
+def test_what_a_node_knows_is_read_on_the_node_of_the_cell() -> None:
+    """Transaction ids, advisory locks and the timeline differ between the nodes of Citus."""
+    of_a_node = {name for name, statement in STATEMENTS.items() if OF_A_NODE.search(statement)}
+    at_a_cell = {name for name in of_a_node if re.search(r"(?:FROM|JOIN) cell\b", STATEMENTS[name])}
+    assert of_a_node - at_a_cell == ON_OUR_NODE
 
 
 @pytest.mark.parametrize("path", sorted(MIGRATIONS.glob("*/*.sql")), ids=lambda path: path.name)

@@ -27,9 +27,12 @@ RECHECK_S: Final = 0.02
 MAX_RECHECKS: Final = 1_500
 
 CLOSE: Final = "UPDATE daily_close SET closed_until = greatest(closed_until, $2) WHERE mchid = $1"
-#: A transaction id higher than that of every transaction that may not see the close.
-BARRIER: Final = "SELECT pg_current_xact_id()::text::bigint AS barrier"
-ALL_OLDER_ARE_OVER: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1 AS are_over"
+#: A transaction id higher than that of every transaction that may not see the close. Each node has its own: Citus reads
+#: that of the cell's, since `cell` is there.
+BARRIER: Final = "SELECT pg_current_xact_id()::text::bigint AS barrier FROM cell"
+ALL_OLDER_ARE_OVER: Final = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1 AS are_over FROM cell
+"""
 FIRST_AT: Final = "SELECT min(at) AS at FROM ledger_entry WHERE mchid = $1"
 #: Ordered by code point, independent of the database's collation.
 LINES: Final = f"""

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 #: So that the locks differ from those of other purposes and programs: "volume" in ASCII.
 LOCK_SEED: Final = 0x766F6C756D65
-#: In one order, since two transactions may lock the same merchants.
+#: In one order, since two transactions may lock the same merchants; on the cell's node, wherever the client is connected.
 LOCK: Final = f"""
 SELECT pg_advisory_xact_lock(key)
-FROM (SELECT hashtextextended(mchid, {LOCK_SEED}) AS key FROM unnest($1::text[]) AS mchid ORDER BY key) AS keys
+FROM (
+    SELECT hashtextextended(mchid, {LOCK_SEED}) AS key FROM unnest($1::text[]) AS mchid CROSS JOIN cell ORDER BY key
+) AS keys
 """
 VOLUMES: Final = """
 SELECT coalesce(sum(p.amount_minor) FILTER (WHERE p.created_at >= w.day_begin), 0)::bigint AS day_minor,

@@ -64,7 +64,7 @@ BY_STATEMENT: Final = (
 )
 #: So that the locks differ from those of other purposes and programs: "recon" in ASCII.
 LOCK_SEED: Final = 0x7265636F6E
-LOCK: Final = f"SELECT pg_advisory_xact_lock(hashtextextended($1, {LOCK_SEED}))"
+LOCK: Final = f"SELECT pg_advisory_xact_lock(hashtextextended($1, {LOCK_SEED})) FROM cell"
 LOCK_STATEMENT: Final = """
 SELECT 1 FROM statement WHERE mchid = $1 AND statement_id = $2 AND superseded_at IS NULL FOR NO KEY UPDATE
 """

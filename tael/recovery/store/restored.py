@@ -1,7 +1,8 @@
 """What a restored database has that needs care, and what is changed in it.
 
 A restore is identified by the server's cluster and its timeline: each recovery begins a new timeline, and so does the
-promotion of a standby. The name of the file that is being written has it at once, the control file later.
+promotion of a standby. The name of the file that is being written has it at once, the control file later. Both are read
+on the cell's node.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ SERIAL: Final = "serial"
 TIMELINE: Final = """
 SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' ||
     left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS timeline
+FROM cell
 """
 IS_APPLIED: Final = """
 SELECT EXISTS (
