@@ -16,6 +16,7 @@ from tael.audit_log.domain.entry import Origin
 from tael.audit_log.store.entries import write_change
 from tael.base.cipher import Cipher
 from tael.base.secret import Secret
+from tael.db.constraints import violated_constraint
 from tael.db.database import Database
 from tael.db.due_queue import DueQueue
 from tael.db.tables import Home, Table, assignments
@@ -255,4 +256,4 @@ def _contract_of(error: asyncpg.UniqueViolationError) -> str:
     return {
         "one_account_per_scene": "the merchant already has an account at this wallet for this scene",
         "one_merchant_per_identity": "this number at the wallet already belongs to a merchant",
-    }.get(error.constraint_name or "", "such an account already exists")
+    }.get(violated_constraint(error), "such an account already exists")

@@ -16,6 +16,7 @@ from tael.audit_log.domain.entry import Origin
 from tael.audit_log.store.entries import write_change
 from tael.base.money import Money
 from tael.channels.statements import StatementKind, StatementLine
+from tael.db.constraints import violated_constraint
 from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
 from tael.db.tables import MONEY, Codec, Home, Table, write_rows
@@ -235,7 +236,7 @@ class Statements:
 
 
 def _conflict(error: asyncpg.UniqueViolationError) -> StatementExists | BatchExists:
-    return BatchExists() if error.constraint_name == ONE_REMITTANCE else StatementExists()
+    return BatchExists() if violated_constraint(error) == ONE_REMITTANCE else StatementExists()
 
 
 async def _make_due(connection: "Connection", stored: Statement, at: datetime) -> None:
