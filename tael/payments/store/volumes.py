@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: So that the locks differ from those of other purposes and programs: "volume" in ASCII.
 LOCK_SEED: Final = 0x766F6C756D65
-#: In one order, since two transactions may lock the same merchants; on the cell's node, wherever the client is connected.
+#: In one order, since two transactions may lock the same merchants; on the cell's node, not the client's.
 LOCK: Final = f"""
 SELECT pg_advisory_xact_lock(key)
 FROM (
