@@ -86,6 +86,11 @@ INDEX_PLANS: Final = {
 }
 
 
+#: Otherwise Citus hides shards in each query of the catalog, and the ones that asyncpg sends for the first array of a
+#: connection take seconds. A server without Citus accepts the setting, and ignores it.
+CITUS: Final = {"citus.override_table_visibility": "off"}
+
+
 class StoreUnavailable(Exception):
     """The database cannot serve now. The text is a short reason without any values of rows.
 
@@ -416,8 +421,8 @@ def _in_use(pool: "Pool") -> int:
 
 
 def _server_settings(limits: Limits, lock_s: float) -> dict[str, str]:
-    plans = {} if limits.reads_whole_tables else INDEX_PLANS
-    return plans | {
+    planner = CITUS if limits.reads_whole_tables else CITUS | INDEX_PLANS
+    return planner | {
         "application_name": "tael",
         "timezone": "UTC",
         "lock_timeout": _ms(lock_s),

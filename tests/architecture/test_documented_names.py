@@ -85,6 +85,7 @@ CODE: Final = re.compile(r"(?<![\w./:-])(?:0000|[12][0-9]{3})(?![\w/:-]|\.[0-9])
 OTHER_NUMBERS: Final = {"1000", "1024", "1200", "1800", "1970", "2000", "2048", "2088"}
 #: Names of other programs and of a reader's own.
 NOT_OURS: Final = {
+    "citus.override_table_visibility",
     "pgbackrest.conf",
     "postgresql.conf",
     "gateway.do",
