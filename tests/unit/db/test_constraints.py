@@ -26,6 +26,19 @@ def test_a_constraint_has_the_name_of_the_migrations(reported: str) -> None:
     assert violated_constraint(violation(constraint_name=reported)) == "one_account_per_scene"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        'duplicate key value violates unique constraint "one_account_per_scene_102010"',
+        'new row for relation "wallet_account_102010" violates check constraint "one_account_per_scene"',
+        "doppelter Schlüsselwert verletzt Unique-Constraint »one_account_per_scene_102010«",
+        '重复键违反唯一约束"one_account_per_scene_102010"',
+    ],
+)
+def test_without_the_field_the_message_has_the_name(message: str) -> None:
+    assert violated_constraint(violation(message=message)) == "one_account_per_scene"
+
+
 def test_an_error_may_have_no_constraint() -> None:
     assert violated_constraint(violation()) == ""
 
