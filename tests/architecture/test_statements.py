@@ -14,6 +14,7 @@ from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
 from tael.db.tables import Home, Table
 from tael.operations.store import store_over
+from tael.retention.store.blanking import KEYS, blanking_statement
 from tests.support.store import CIPHER
 
 MIGRATIONS: Final = Path(migrate.__file__).parent / "migrations"
@@ -23,6 +24,11 @@ HOMES: Final = {
     for migration in (MIGRATIONS / home).glob("*.sql")
     for table in re.findall(r"^CREATE TABLE (\w+) \(", migration.read_text("utf-8"), re.MULTILINE)
 }
+WITH_IDENTITY: Final = frozenset(
+    table
+    for migration in MIGRATIONS.glob("*/*.sql")
+    for table in re.findall(r"CREATE TABLE (\w+) \((?:[^;](?!CREATE))*? IDENTITY", migration.read_text("utf-8"))
+)
 #: Inserts rows of parameters, into the table of the group.
 INSERTED: Final = re.compile(r"\bINSERT INTO (\w+)[^;]*\bFROM (?:unnest|generate_series)\(")
 #: Its value or effect is that of one node.
@@ -44,7 +50,7 @@ READ_OR_WRITTEN: Final = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|USING|TABLE) (\
 
 
 def statements() -> dict[str, str]:
-    """Constants of modules, the INSERT of each table, and what queues and the search for due work build, by name."""
+    """Constants of modules, each table's INSERT, and what queues, the search for due work and purge build, by name."""
     names = [each.name for each in pkgutil.walk_packages(tael.__path__, "tael.")]
     constants = {
         f"{name}.{constant}": value
@@ -60,7 +66,9 @@ def statements() -> dict[str, str]:
         for attribute, value in vars(AccountQueue(cast(Any, None), table)).items()
     }
     inserts = {
-        f"{name}.insert": value.insert() for name, value in constants.items() if isinstance(value, Table)
+        f"{name}.insert": value.insert()
+        for name, value in constants.items()
+        if isinstance(value, Table) and value.name not in WITH_IDENTITY
     }
     due_work = vars(store_over(Database("postgresql://none"), CIPHER, 0).due_work)
     searches = {
@@ -68,9 +76,14 @@ def statements() -> dict[str, str]:
         for name in ("_has_due_rows", "_oldest_due")
         for place, statement in enumerate(due_work[name])
     }
+    purges = {
+        f"purge.{table}.{'next' if after else 'first'}_page": blanking_statement(table, after)
+        for table, key in KEYS.items()
+        for after in (None, key)
+    }
     return {
         name: value
-        for name, value in (constants | queues | inserts | searches).items()
+        for name, value in (constants | queues | inserts | searches | purges).items()
         if isinstance(value, str) and re.search(r"\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM)\b", value)
     }
 
@@ -92,6 +105,13 @@ def test_no_statement_names_tables_of_both_homes(name: str) -> None:
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_no_statement_inserts_within_a_with_query(name: str) -> None:
     assert not re.search(r"\(\s*INSERT INTO", STATEMENTS[name])
+
+
+def test_rows_with_generated_numbers_are_inserted_one_by_one() -> None:
+    """Citus refuses an INSERT of a SELECT that names a table of the cell and only parameters besides."""
+    assert {"audit_entry", "cell_audit_entry"} == WITH_IDENTITY
+    inserted = {into[1] for sql in STATEMENTS.values() if (into := INSERTED.search(sql))}
+    assert not inserted & WITH_IDENTITY
 
 
 def test_rows_of_parameters_are_inserted_into_a_cell_together_with_its_row() -> None:
