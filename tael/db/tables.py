@@ -45,11 +45,6 @@ class Home(StrEnum):
     CELL = "cell"  #: the money of a group of merchants
 
 
-#: Joins the one row of `cell` to rows of parameters that are inserted. Without a table of the cell in its SELECT, Citus
-#: runs the SELECT where the client is connected, and copies the rows to the cell's node.
-JOIN_CELL: Final = " CROSS JOIN cell"
-
-
 @dataclass(frozen=True, slots=True)
 class Codec:
     """Stores one field: its columns with their types, and the conversions from the field and from the columns."""
@@ -144,8 +139,11 @@ class Table(Generic[Row]):
         return [[getter(row) for row in rows] for getter in map(self._getters.__getitem__, columns)]
 
     def insert(self) -> str:
-        """Inserts the rows of `arrays(rows, columns)`. Internal columns get the defaults of the schema."""
-        rows = self.unnest(self.columns) + (JOIN_CELL if self.home is Home.CELL else "")
+        """Inserts the rows of `arrays(rows, columns)` into a cell. Internal columns get the defaults of the schema.
+
+        If no table of the cell were in the SELECT, Citus would execute it where the client is connected, and copy rows.
+        """
+        rows = f"{self.unnest(self.columns)} CROSS JOIN cell"
         return f"INSERT INTO {self.name} ({self.select}) SELECT {self.select_from('w')} FROM {rows}"
 
     def values(self, row: Row, columns: Sequence[str]) -> list[object]:

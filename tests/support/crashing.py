@@ -112,6 +112,10 @@ class _CrashingConnection:
         async with self._process.side_effect():
             return await self._real.execute(*arguments)
 
+    async def executemany(self, *arguments: Any) -> None:
+        async with self._process.side_effect():
+            await self._real.executemany(*arguments)
+
 
 class CrashingTransport(Transport):
     """Merchants that acknowledge every webhook; `received` are the bodies."""

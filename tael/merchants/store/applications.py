@@ -17,7 +17,7 @@ from tael.audit_log.store.entries import write_change
 from tael.base.cipher import Cipher
 from tael.base.secret import Secret
 from tael.db.database import Database
-from tael.db.tables import Home, Table, write_rows
+from tael.db.tables import Home, Table
 from tael.merchants.domain.application import Application, Decision, DecisionRow, state_after
 from tael.merchants.domain.document import MAX_DOCUMENTS_OF_MERCHANT, Document
 from tael.merchants.domain.merchant import Merchant
@@ -53,7 +53,7 @@ SELECT_ALL_DOCUMENTS: Final = (
 )
 SELECT_DECISIONS: Final = f"SELECT {DECISIONS.select} FROM merchant_decision WHERE mchid = $1 ORDER BY number"
 ADD_APPLICATION: Final = APPLICATIONS.insert_one()
-ADD_DOCUMENTS: Final = DOCUMENTS.insert()
+ADD_DOCUMENT: Final = DOCUMENTS.insert_one()
 ADD_DECISION: Final = DECISIONS.insert_one()
 LOCK_MERCHANT: Final = f"{SELECT_MERCHANT} WHERE mchid = $1 FOR UPDATE"
 #: What a decision changes of a merchant.
@@ -184,10 +184,8 @@ def _place(mchid: str) -> bytes:
 
 
 async def _insert_documents(connection: "Connection", documents: Sequence[Document], origin: Origin) -> None:
-    await write_rows(
-        connection, ADD_DOCUMENTS, len(documents), *DOCUMENTS.arrays(documents, DOCUMENTS.columns)
-    )
     for document in documents:
+        await connection.execute(ADD_DOCUMENT, *DOCUMENTS.values(document, DOCUMENTS.columns))
         await write_change(connection, origin, DOCUMENTS, document.document_id, None, document)
 
 
