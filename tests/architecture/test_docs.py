@@ -17,6 +17,7 @@ from tael_demo import demo
 from tael_sandbox.certificates import ALIPAY_HOSTS, WECHAT_HOSTS
 from tael_sandbox.codes import BEHAVIOURS
 from tests.sdk import environments as sdk_environments
+from tests.support import citus
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -111,7 +112,7 @@ def test_every_option_of_a_command_exists(document: Path) -> None:
 def test_every_setting_that_is_named_exists(document: Path) -> None:
     known = set(SETTING.findall(inspect.getsource(config) + inspect.getsource(demo)))
     known |= {"TAEL_DATABASE_URL_FILE", "TAEL_ENCRYPTION_KEY_FILE"}  # put together from the name
-    known |= set(SETTING.findall(inspect.getsource(sdk_environments)))
+    known |= set(SETTING.findall(inspect.getsource(sdk_environments) + inspect.getsource(citus)))
     assert set(SETTING.findall(document.read_text("utf-8"))) - old_names(document) <= known
 
 

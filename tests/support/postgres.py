@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from tael_demo.embedded.server import EmbeddedPostgres
+from tests.support import citus
 
 TEMPLATE = "tael_template"
 
@@ -46,6 +47,10 @@ def migrated_server() -> Iterator[str]:
     """
     from tael.db.migrate import migrate  # imported only by tests that need a database
 
+    if citus.COORDINATOR:
+        citus.create_schemas()
+        yield citus.COORDINATOR
+        return
     with open_folder() as folder, EmbeddedPostgres(folder) as postgres:
         create_database(postgres.url, TEMPLATE)
         template = with_database(postgres.url, TEMPLATE)
@@ -56,7 +61,14 @@ def migrated_server() -> Iterator[str]:
 
 @contextmanager
 def temporary_database(server_url: str, template: str = TEMPLATE) -> Iterator[str]:
-    """The url of a copy of `template`, which is dropped afterwards even while clients are connected."""
+    """The url of a copy of `template`, which is dropped afterwards even while clients are connected.
+
+    With Citus, that of a cell, whose tables and those of the directory are empty.
+    """
+    if citus.COORDINATOR and template == TEMPLATE:
+        citus.empty_tables()
+        yield citus.node_of(citus.CELLS[0]).url(citus.CELLS[0], citus.DIRECTORY)
+        return
     name = f"test_{secrets.token_hex(6)}"
     create_database(server_url, name, template)
     try:

@@ -96,11 +96,13 @@ async def count_of(store: Store, table: str) -> int:
 @asynccontextmanager
 async def put_back(store: Store, *tables: str) -> AsyncIterator[None]:
     """Whatever is done to the rows of these tables in the block is undone at its end."""
-    await store.database.execute("; ".join(f"CREATE TABLE kept_{name} AS TABLE {name}" for name in tables))
+    await store.database.execute(
+        "; ".join(f"CREATE TABLE public.kept_{name} AS TABLE {name}" for name in tables)
+    )
     yield
     await store.database.execute(
         "; ".join(
-            f"DELETE FROM {name}; INSERT INTO {name} SELECT * FROM kept_{name}; DROP TABLE kept_{name}"
+            f"DELETE FROM {name}; INSERT INTO {name} SELECT * FROM public.kept_{name}; DROP TABLE public.kept_{name}"
             for name in tables
         )
     )

@@ -24,11 +24,14 @@ from tael.payments.domain.refund import RefundRules
 from tael.payments.store import transactions
 from tael.payments.store.reservations import Reservation
 from tael.payments.store.transactions import Filter
+from tests.support.citus import needs_plain_postgres
 from tests.support.store import being_paid
 from tests.support.values import MCHID, NOW, a_payment, a_refund
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
+
+pytestmark = needs_plain_postgres
 
 ROWS: Final = 1500
 SIZES: Final = 60
@@ -58,6 +61,7 @@ VALUES: Final = {
     "bytea": "x",
     "numeric": "1",
     "jsonb": "{}",
+    "interval": "1 day",
 }
 BATCH_ROWS: Final = 64
 CALLS: Final = 20

@@ -12,7 +12,10 @@ import pytest
 
 from tael.operations.store import Store
 from tael.webhooks.store.queue import CLAIM, CLAIM_PARTS
+from tests.support.citus import needs_plain_postgres
 from tests.support.values import APPCODE, MCHID, NOW
+
+pytestmark = needs_plain_postgres
 
 TAKEN = 20
 LEASE = timedelta(seconds=15)
