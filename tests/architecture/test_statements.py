@@ -44,6 +44,8 @@ ON_OUR_NODE: Final = frozenset(
 )
 #: Arithmetic with a column and an interval, which depends on the time zone of the session.
 INTERVAL_OF_A_COLUMN: Final = re.compile(r"(?<![$\w:.])[a-z_][\w.]* [+-] (?:interval\b|\$\d+::interval)")
+#: A value that a parameter is compared with. Citus adds a comparison with `true` when it sends an INSERT or UPDATE on.
+CASE_OF_A_PARAMETER: Final = re.compile(r"\bCASE \$\d+ WHEN\b")
 #: What Citus refuses to do with a distributed table. It accepts an identity column in CREATE TABLE.
 REFUSED_BY_CITUS: Final = re.compile(
     r"\bSET (?:STORAGE|STATISTICS)\b|\bCLUSTER ON\b|\bADD COLUMN [^;]*\bIDENTITY\b|\bTRIGGER\b|\bINHERITS\b"
@@ -131,6 +133,11 @@ def test_what_a_node_knows_is_read_on_the_node_of_the_cell() -> None:
     of_a_node = {name for name, statement in STATEMENTS.items() if OF_A_NODE.search(statement)}
     at_a_cell = {name for name in of_a_node if re.search(r"(?:FROM|JOIN) cell\b", STATEMENTS[name])}
     assert of_a_node - at_a_cell == ON_OUR_NODE
+
+
+def test_no_statement_has_a_case_of_a_parameter() -> None:
+    """Citus makes "operator does not exist: text = boolean" of it. `CASE WHEN $1 = …` is the same."""
+    assert [name for name, sql in STATEMENTS.items() if CASE_OF_A_PARAMETER.search(sql)] == []
 
 
 def test_no_update_computes_with_a_column_and_an_interval() -> None:

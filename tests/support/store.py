@@ -97,7 +97,10 @@ async def count_of(store: Store, table: str) -> int:
 async def put_back(store: Store, *tables: str) -> AsyncIterator[None]:
     """Whatever is done to the rows of these tables in the block is undone at its end."""
     await store.database.execute(
-        "; ".join(f"CREATE TABLE public.kept_{name} AS TABLE {name}" for name in tables)
+        "; ".join(
+            f"DROP TABLE IF EXISTS public.kept_{name}; CREATE TABLE public.kept_{name} AS TABLE {name}"
+            for name in tables
+        )
     )
     yield
     await store.database.execute(

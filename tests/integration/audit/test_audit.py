@@ -78,7 +78,8 @@ BROKEN: Final = (
     ),
     ("UPDATE ledger_entry SET currency = 'HKE' WHERE cause = $1 AND kind = 'payment'", "ledger_entry"),
     (
-        "UPDATE ledger_entry SET at = at + interval '1 microsecond' WHERE cause = $1 AND kind = 'fee'",
+        "UPDATE ledger_entry SET at = (at AT TIME ZONE 'UTC' + interval '1 microsecond') AT TIME ZONE 'UTC' "
+        "WHERE cause = $1 AND kind = 'fee'",
         "ledger_entry",
     ),
     ("DELETE FROM ledger_entry WHERE cause = $1 AND kind = 'payment'", "ledger_entry"),

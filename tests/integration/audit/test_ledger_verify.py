@@ -142,7 +142,7 @@ BYTES: Final = {
     "credit": "credit || 'x'",
     "amount_minor": "amount_minor + 1",
     "currency": "currency || 'x'",
-    "at": "at + interval '1 microsecond'",
+    "at": "(at AT TIME ZONE 'UTC' + interval '1 microsecond') AT TIME ZONE 'UTC'",
 }
 
 

@@ -141,7 +141,7 @@ async def test_a_payment_has_one_reversal_at_a_time(store: Store) -> None:
     payment = await paid(store, a_payment(BARCODE))
     insert = """INSERT INTO reversal (mchid, syssn, payment_syssn, amount_minor, client_time, fails_with, created_at,
         changed_at, state, reason, wallet_code, checks, version, account_id, protocol)
-        VALUES ($1, $2, $3, 0, '', $6, $4, $4, $5, CASE $5 WHEN 'FAILED' THEN 'other' END, '', 0, 1,
+        VALUES ($1, $2, $3, 0, '', $6, $4, $4, $5, CASE WHEN $5 = 'FAILED' THEN 'other' END, '', 0, 1,
         'wechat1', 'wechat_v2')"""
     await store.database.execute(insert, MCHID, "r1", payment.syssn, NOW, "FAILED", None)
     await store.database.execute(

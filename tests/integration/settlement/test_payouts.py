@@ -114,7 +114,8 @@ async def test_a_period_waits_until_its_last_day_is_closed(store: Store) -> None
         == replace(await run(store, 31), payouts=[], waiting=[waiting])
     )
     # The daily close forbids entries first, then waits for transactions that began earlier, then writes its digest.
-    await store.database.execute("UPDATE daily_close SET closed_until = closed_until + interval '2 days'")
+    later = "(closed_until AT TIME ZONE 'UTC' + interval '2 days') AT TIME ZONE 'UTC'"
+    await store.database.execute(f"UPDATE daily_close SET closed_until = {later}")
     assert (await run(store, 31)).payouts == []
     await close_before(store, 31)
     assert (await run(store, 31, until=day(29))).payouts == []
