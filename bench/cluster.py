@@ -57,11 +57,16 @@ def exists(server: Server, database: str) -> bool:
         return found.fetchone() is not None
 
 
+#: For statements of the benchmarks themselves.
+SET_SEARCH_PATH: Final = sql.SQL("ALTER DATABASE {} SET search_path = public, cell_00")
+
+
 def create(server: Server, database: str) -> str:
     """A new database with the schema, in place of an old one; its URL."""
     drop(server, database)
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+        connection.execute(SET_SEARCH_PATH.format(sql.Identifier(database)))
     url = server.url_of(database)
     migrate(url)
     return url

@@ -58,7 +58,7 @@ def _measure(folder: Path, payments: int) -> None:
 
 
 def _fill(url: str, payments: int) -> None:
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(url, options="-c search_path=cell_00") as connection:
         connection.execute(FILL, {"mchid": MCHID, "payments": payments})
 
 

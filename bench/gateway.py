@@ -20,6 +20,7 @@ from tael.cli.serving import GRACE_S, listener_config, serve
 from tael.config import Settings, read_settings
 from tael.main import clock_of, configure_logs, limits_of, open_store, services_over
 from tael.payments.verification import AnswerChecks
+from tests.support.store import incidents_of
 
 WECHAT: Final = "wechat_v2"
 
@@ -30,7 +31,7 @@ async def serve_with_stub(settings: Settings, listener: socket.socket, delay_s: 
         environment = ChannelEnvironment(
             StubTransport(delay_s=delay_s),
             clock,
-            AnswerChecks(store.incidents, clock).note,
+            AnswerChecks(incidents_of(store.incidents), clock).note,
             {"wechat": settings.wechat_url, "wechat_authorize": "", "wechat_api": settings.wechat_api_url},
             settings.wechat_ca_pem,
             settings.server_ip,

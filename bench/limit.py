@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from tael.db import pipeline
+from tael.db.cells import FIRST, schema_of
 from tael.db.database import INDEX_PLANS, Database
 from tael.payments.domain.payment import FIRST_CHECK, Payment, State
 from tael.payments.outcomes import consequences
@@ -45,7 +46,7 @@ class RecordingDatabase(Database):
     """Keeps what its connections send, with BEGIN and COMMIT."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url)
+        super().__init__(url, schema=schema_of(FIRST))
         self.sent: list[Statement] = []
 
     @asynccontextmanager

@@ -23,6 +23,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from bench.cluster import SET_SEARCH_PATH
 from bench.processes import HOST
 from tael.cli.processes import die_with
 from tests.support.ports import reserved_ports
@@ -198,6 +199,7 @@ def running(tools: Tools, folder: Path) -> Iterator[Cluster]:
         assert primary is not None
         with psycopg.connect(cluster.url_of(primary, "postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+            connection.execute(SET_SEARCH_PATH.format(sql.Identifier(DATABASE)))
         yield cluster
 
 

@@ -29,6 +29,7 @@ from tael.base.transport import Transport
 from tael.channels.outcomes import AwaitingPayer, PayCode
 from tael.channels.protocols import ChannelEnvironment
 from tael.channels.registry import installed_protocols
+from tael.db.cells import Cells
 from tael.db.database import Database
 from tael.jobs.polling import polling_jobs
 from tael.jobs.runner import Job, run_once
@@ -38,6 +39,7 @@ from tael.payments.domain.payment import FIRST_CHECK, Payment
 from tael.payments.outcomes import record_outcome
 from tael.payments.verification import AnswerChecks
 from tael_demo.testing.folders import new_folder
+from tests.support.store import incidents_of
 
 QR_CODE: Final = PAY_TYPES["800201"]
 SECOND: Final = timedelta(seconds=1)
@@ -73,7 +75,8 @@ async def _round(
     server: Server, url: str, payments: int, accounts: int, seconds: int, figures: Figures
 ) -> None:
     clock = Clock(datetime.now(UTC))
-    async with Database(url) as database, _services(database, clock) as services:
+    async with Cells(url) as cells, _services(cells, clock) as services:
+        database = services.store.database
         await _open(services, await _add_accounts(services, accounts), payments)
         job = next(job for job in polling_jobs(services.unmatched) if job.name == f"poll.payments.{WECHAT}")
         before = await _polls(database)
@@ -92,10 +95,10 @@ async def _round(
 
 
 @asynccontextmanager
-async def _services(database: Database, clock: Clock) -> AsyncIterator[Services]:
-    store = setup.store_on(database)
+async def _services(cells: Cells, clock: Clock) -> AsyncIterator[Services]:
+    store = setup.store_on(cells)
     urls = {"wechat": "http://wallet", "wechat_authorize": "", "wechat_api": ""}
-    note = AnswerChecks(store.incidents, clock).note
+    note = AnswerChecks(incidents_of(store.incidents), clock).note
     environment = ChannelEnvironment(StubTransport(), clock, note, urls, "", "")
     channels = {WECHAT: installed_protocols().named(WECHAT).open_channel(environment)}
     async with Transport() as to_merchants:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bench import rows, setup
 from bench.figures import Figures
-from tael.db.database import Database
+from tael.db.cells import Cells
 from tael.payments.domain.payment import Payment
 from tael.payments.store.transactions import Filter
 from tael.qfpay.fields import LIST_MAX, PAGE_SIZE_MAX
@@ -28,8 +28,9 @@ async def measure(
     url: str, number_of_rows: int, template: Payment, figures: Figures, calls: int = CALLS
 ) -> None:
     """One round."""
-    async with Database(url) as database:
-        listing = setup.store_on(database).transactions.list
+    async with Cells(url) as cells:
+        database = cells.databases.first
+        listing = setup.store_on(cells).transactions.list
         chosen = random.Random(number_of_rows)
         first, end = rows.month_of(template)
 

@@ -11,7 +11,7 @@ from tael.audit_log.domain.entry import Origin
 from tael.base.cipher import Cipher
 from tael.base.key_ring import key_ring
 from tael.base.secret import Secret
-from tael.db.database import Database
+from tael.db.cells import Cells
 from tael.merchants.domain.merchant import App, Merchant
 from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import Payment
@@ -26,16 +26,16 @@ ENCRYPTION_KEY: Final = bytes(range(32))
 NODE: Final = 9
 
 
-def store_on(database: Database) -> Store:
-    return store_over(database, Cipher(key_ring(ENCRYPTION_KEY)), NODE)
+def store_on(cells: Cells) -> Store:
+    return store_over(cells.directory, cells.databases.first, Cipher(key_ring(ENCRYPTION_KEY)), NODE)
 
 
 async def add_merchant(url: str, notify_url: str) -> None:
     """Two, to an empty database. Each payment of theirs has a webhook to `notify_url`."""
     origin = Origin("bench", "127.0.0.1", "bench", datetime.now(UTC))
     app = App(APPCODE, Secret(KEY), notify_url, None, notify_offline=True)
-    async with Database(url) as database:
-        store = store_on(database)
+    async with Cells(url) as cells:
+        store = store_on(cells)
         await store.merchants.add_app(app, origin)
         await store.merchants.add_merchant(Merchant(MCHID, APPCODE, "Bench", "HKD"), origin)
         await store.accounts.add(wallet.account(MCHID, ACCOUNT_ID), origin)
@@ -60,8 +60,8 @@ def environment(database_url: str, wallet_url: str) -> Mapping[str, str]:
 
 
 async def a_paid_payment(url: str) -> Payment | None:
-    async with Database(url) as database:
-        rows = await database.fetch(
+    async with Cells(url) as cells:
+        rows = await cells.databases.first.fetch(
             "SELECT syssn FROM payment WHERE mchid = $1 AND state = 'PAID' LIMIT 1", MCHID
         )
-        return await store_on(database).payments.by_syssn(MCHID, rows[0]["syssn"]) if rows else None
+        return await store_on(cells).payments.by_syssn(MCHID, rows[0]["syssn"]) if rows else None

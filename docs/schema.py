@@ -16,6 +16,10 @@ CONSTRAINTS: Final = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "EX
 OWNERS: Final = ("payment_syssn", "account_id", "mchid", "appcode")
 
 
+#: Columns with such a name are keys in some tables, and name no row of them in others.
+ANY_TABLES: Final = frozenset({"name", "number", "result", "subject"})
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     name: str
@@ -175,6 +179,8 @@ def named_by(column: str, tables: dict[str, Table], enforced: set[str]) -> str |
     prefix = column.removesuffix("_syssn")
     if prefix != column:
         return prefix if prefix in tables else None
+    if column in ANY_TABLES:
+        return None
     owners = [name for name, table in tables.items() if table.primary_key == (column,)]
     return next((name for name in owners if name in enforced), owners[0] if owners else None)
 

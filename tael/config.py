@@ -71,6 +71,7 @@ class Settings:
     encryption_keys: KeyRing
     public_url: str
     node: int
+    cells: frozenset[int] | None  #: whose jobs a worker runs; None for all
     alipay_url: str
     alipay_instore_url: str
     wechat_url: str
@@ -150,6 +151,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         encryption_key_file=encryption_key_file,
         public_url=environment.get("TAEL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
         node=_node(environment),
+        cells=_cells(environment.get("TAEL_CELLS", "")),
         alipay_url=environment.get("TAEL_ALIPAY_URL", ALIPAY_ONLINE).rstrip("/"),
         alipay_instore_url=environment.get("TAEL_ALIPAY_INSTORE_URL", ALIPAY_INSTORE).rstrip("/"),
         wechat_url=environment.get("TAEL_WECHAT_URL", WECHAT).rstrip("/"),
@@ -235,6 +237,13 @@ def _node(environment: Mapping[str, str]) -> int:
             "TAEL_NODE must be a number from 0 to 99, one for each group of processes that share a database"
         )
     return int(text)
+
+
+def _cells(text: str) -> frozenset[int] | None:
+    """Those whose jobs a worker runs; None for all."""
+    if text and not re.fullmatch(r"[0-9]{1,2}(,[0-9]{1,2})*", text):
+        raise BadSettings("TAEL_CELLS must be numbers of cells from 0 to 99, with commas, such as 0,2")
+    return frozenset(map(int, text.split(","))) if text else None
 
 
 def _database_connections(environment: Mapping[str, str]) -> int:

@@ -20,6 +20,7 @@ import typer
 from tael.base.cipher import DecryptionFailed
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, fail, refused
 from tael.config import BadSettings, Settings, checked_database_url, read_settings
+from tael.db.cells import MAX_CELL
 from tael.main import clock_of, open_store
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.addresses import Addresses, kept_addresses
@@ -225,6 +226,14 @@ def demo_command(
             "merchants return them, and existing ones keep their setting.",
         ),
     ] = None,
+    cells: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MAX_CELL + 1,
+            help="Cells of the database, each a schema; new merchants are spread over them.",
+        ),
+    ] = 1,
 ) -> None:
     """Start a demo on 127.0.0.1: PostgreSQL, both simulated wallets, the gateway and a shop.
 
@@ -235,7 +244,7 @@ def demo_command(
     shops = shop_merchant(currency)
     try:
         url = checked_database_url(database_url, "--database-url").reveal() if database_url else ""
-        paths = DemoPaths(port, data.resolve(), url, _policy(return_unmatched_payments))
+        paths = DemoPaths(port, data.resolve(), url, _policy(return_unmatched_payments), cells)
         if fresh:
             throw_away(paths)
         if once:

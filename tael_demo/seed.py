@@ -131,6 +131,7 @@ async def _add(plan: Plan, store: Store, accounts: list[dict[str, Any]], now: da
             app.appcode,
             shop.name,
             shop.currency,
+            cell=await store.merchants.emptiest_cell(),
             is_default=plan.is_published,  # QFPay's samples name no merchant, also after others have signed up
             unmatched_payments=UnmatchedPolicy.RETURN,
         )

@@ -25,8 +25,8 @@ from tael.cli.demo_folder import CLOCK, DOCUMENTS, ENCRYPTION_KEY, EXTERNAL_DATA
 from tael.cli.isolation import isolated, without_callers
 from tael.cli.listener import CHILD, listen, start_api
 from tael.cli.processes import Child, Supervisor, fork, preload
-from tael.db.migrate import migrate
 from tael.merchants.domain.merchant import UnmatchedPolicy
+from tael_demo.cells import migrate_cells
 from tael_demo.database import why_not_the_demos
 from tael_demo.embedded.server import EmbeddedPostgres
 
@@ -48,6 +48,7 @@ class DemoPaths:
     data: Path
     database_url: str = field(default="", repr=False)  #: contains a password; "" for a private PostgreSQL
     unmatched_payments: UnmatchedPolicy | None = None  #: the merchants' policy; None leaves it as it is
+    cells: int = 1  #: of the database, at least
 
     @property
     def gateway_url(self) -> str:
@@ -118,7 +119,7 @@ def running_wallets(paths: DemoPaths) -> Iterator[DemoStack]:
         preload("tael_sandbox.main")
         supervisor.keep("sandbox", lambda: _start_sandbox(paths, environment))
         try:
-            migrate(database_url)  # while the sandbox comes up
+            migrate_cells(database_url, paths.cells)  # while the sandbox comes up
         except UNUSABLE_DATABASE as error:
             raise DemoRefused(why_unusable(error)) from None
         wait_until_answers(f"{paths.sandbox_url}/control/clock", "the sandbox", paths)

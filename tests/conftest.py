@@ -10,6 +10,7 @@ import structlog
 
 from tael.operations.store import Store
 from tests.sandbox.conftest import KEYS, Sandbox
+from tests.support import cells
 from tests.support.commands import NO_AUTHORITY
 from tests.support.forks import ForkServer
 from tests.support.postgres import migrated_server, open_folder, temporary_database
@@ -40,6 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(TierTable())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    cells.enter(item.path, item.config.rootpath)
 
 
 @pytest.fixture(scope="session")

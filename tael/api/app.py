@@ -70,7 +70,7 @@ class Application:
         request = Request(scope, receive)
         refusal = self._refusals.get(endpoint.path)
         if refusal is not None and self._access.admission.refuses(network_of(peer_of(request))):
-            self._access.rate_limiter.totals.count_shed()
+            self._access.rate_limit_totals.count_shed()
             await refusal(scope, receive, send)
             return
         try:

@@ -18,8 +18,10 @@ from tael.api.wire import FilePart, Parameters
 from tael.base.admission import Admission
 from tael.base.clock import Clock
 from tael.base.secret import Secret
+from tael.db.cells import PerCell
 from tael.merchants.credential_cache import AppContext, CredentialCache
 from tael.merchants.domain.merchant import App, Merchant
+from tael.merchants.rate_limit_totals import RateLimitTotals
 from tael.merchants.rate_limiter import RateLimiter
 from tael.oauth.access import UserAccess
 from tael.oauth.context import OAuthContext
@@ -66,10 +68,19 @@ class Access:
     call_s: float  #: for all database statements of one request
     max_form_bytes: int
     address_guard: AddressGuard
-    rate_limiter: RateLimiter
+    rate_limiters: PerCell[RateLimiter]
     oauth: OAuthContext
     admission: Admission
     uploads: UploadMemory = field(default_factory=UploadMemory)
+
+    @property
+    def rate_limit_totals(self) -> RateLimitTotals:
+        """What the limits did in this process, in all cells."""
+        return self.rate_limiters.first.totals
+
+    async def admit(self, merchant: Merchant) -> None:
+        """Count a request of this merchant. Raises RateLimited."""
+        await (await self.rate_limiters.of(merchant.cell)).admit(merchant)
 
 
 @dataclass(slots=True)

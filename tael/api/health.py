@@ -1,13 +1,15 @@
-"""/healthz: this process is running. /readyz: the database accepts writes. /metrics: for Prometheus.
+"""/healthz: this process is running. /readyz: a cell of the database accepts writes. /metrics: for Prometheus.
 
 A process whose jobs or whose public port end, ends: a worker needs no other sign of life.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, partial
+from itertools import chain
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
@@ -21,17 +23,17 @@ from tael.base import metrics
 from tael.base.admission import Admission
 from tael.base.clock import Clock
 from tael.base.exposition import counter, gauge, register
-from tael.db.database import Database, StoreUnavailable, budget
+from tael.db.cells import PerCell, schema_of
+from tael.db.database import StoreUnavailable, budget
 from tael.db.due_work import DueWork
-from tael.db.readiness import Readiness
+from tael.db.readiness import Probed, Readiness
 from tael.incidents.domain.incident import IncidentKind
-from tael.incidents.store.incidents import Incidents
 from tael.merchants.domain.rate_limits import Limit
 from tael.merchants.rate_limit_totals import SHED, UNCHECKED, RateLimitTotals
-from tael.merchants.store.accounts import Accounts, CertificateFigure
+from tael.merchants.store.accounts import CertificateFigure
+from tael.operations.store import Store
 from tael.reconciliation.domain.difference import DifferenceKind
-from tael.reconciliation.store.differences import Differences
-from tael.unmatched.store.unmatched import UnmatchedFigure, UnmatchedPayments
+from tael.unmatched.store.unmatched import UnmatchedFigure
 
 #: Why a process is not ready that was asked to end, in the form of the database's reasons.
 STOPPING: Final = "Stopping"
@@ -43,35 +45,44 @@ class IncidentFigures(Collector):
     """Incidents as counted in the database: every process reports the same figures."""
 
     def __init__(self) -> None:
-        self.counts: Mapping[IncidentKind, tuple[int, int]] = {}
+        #: By cell, and kind: in total, and open.
+        self.counts: dict[int, Mapping[IncidentKind, tuple[int, int]]] = {}
 
     def collect(self) -> Iterator[Metric]:
         open_now = gauge(metrics.INCIDENTS_OPEN)
-        open_now.add_metric((), sum(counts[1] for counts in self.counts.values()))
+        open_now.add_metric((), sum(self._sum(kind, 1) for kind in IncidentKind))
         yield open_now
         unverified = gauge(metrics.ACCOUNTS_UNVERIFIED)
-        unverified.add_metric((), self.counts.get(IncidentKind.ANSWERS_UNVERIFIED, (0, 0))[1])
+        unverified.add_metric((), self._sum(IncidentKind.ANSWERS_UNVERIFIED, 1))
         yield unverified
         total = counter(metrics.INCIDENTS)
         for kind in IncidentKind:
-            total.add_metric([kind.value], self.counts.get(kind, (0, 0))[0])
+            total.add_metric([kind.value], self._sum(kind, 0))
         yield total
+
+    def _sum(self, kind: IncidentKind, place: int) -> int:
+        return sum(counts.get(kind, (0, 0))[place] for counts in self.counts.values())
 
 
 class UnmatchedFigures(Collector):
     """Unmatched payments that are booked and not finally decided, as counted in the database."""
 
     def __init__(self) -> None:
-        self.figures: Sequence[UnmatchedFigure] = ()
+        self.figures: dict[int, Sequence[UnmatchedFigure]] = {}  #: by cell
         self.now: datetime | None = None  #: of the figures, by the gateway's clock
 
     def collect(self) -> Iterator[Metric]:
         amount, oldest = gauge(metrics.UNMATCHED_AMOUNT), gauge(metrics.UNMATCHED_OLDEST)
-        for figure in self.figures:
-            values = [figure.state.value, figure.currency]
-            amount.add_metric(values, figure.amount_minor)
+        amounts: Counter[tuple[str, str]] = Counter()
+        oldest_at: dict[tuple[str, str], datetime] = {}
+        for figure in chain.from_iterable(self.figures.values()):
+            values = figure.state.value, figure.currency
+            amounts[values] += figure.amount_minor
+            oldest_at[values] = min(figure.oldest, oldest_at.get(values, figure.oldest))
+        for values, amount_minor in amounts.items():
+            amount.add_metric(values, amount_minor)
             if self.now is not None:
-                oldest.add_metric(values, (self.now - figure.oldest).total_seconds())
+                oldest.add_metric(values, (self.now - oldest_at[values]).total_seconds())
         yield amount
         yield oldest
 
@@ -80,12 +91,12 @@ class DifferenceFigures(Collector):
     """Differences between statements and our records, as counted in the database."""
 
     def __init__(self) -> None:
-        self.counts: Mapping[DifferenceKind, int] = {}
+        self.counts: dict[int, Mapping[DifferenceKind, int]] = {}  #: by cell
 
     def collect(self) -> Iterator[Metric]:
         open_now = gauge(metrics.DIFFERENCES_OPEN)
         for kind in DifferenceKind:
-            open_now.add_metric([kind.value], self.counts.get(kind, 0))
+            open_now.add_metric([kind.value], sum(counts.get(kind, 0) for counts in self.counts.values()))
         yield open_now
 
 
@@ -124,29 +135,44 @@ class CertificateFigures(Collector):
 
 
 class QueueFigures(Collector):
-    """For how long the oldest row of each queue has been due, by the gateway's clock."""
+    """For how long the oldest row of each queue has been due, by the gateway's clock, in the cell with the oldest."""
 
     def __init__(self) -> None:
-        self.ages_s: Mapping[str, float] = {}
-        self._read_at_s: float | None = None
+        self.ages_s: dict[str, dict[str, float]] = {}  #: by schema, and queue
+        self._read_at_s: dict[str, float] = {}
 
     def collect(self) -> Iterator[Metric]:
         oldest = gauge(metrics.QUEUE_OLDEST_DUE)
-        for queue, age_s in self.ages_s.items():
-            oldest.add_metric([queue], age_s)
+        for schema, ages_s in self.ages_s.items():
+            for queue, age_s in ages_s.items():
+                oldest.add_metric([schema, queue], age_s)
         yield oldest
 
-    async def read(self, due_work: DueWork, now: datetime) -> None:
-        """Read them again, unless they are new. Raises StoreUnavailable."""
+    async def read(self, schema: str, due_work: DueWork, now: datetime) -> None:
+        """Read those of one schema again, unless they are new. Raises StoreUnavailable."""
         now_s = asyncio.get_running_loop().time()
-        if self._read_at_s is not None and 0 <= now_s - self._read_at_s < OLDEST_DUE_S:
+        if 0 <= now_s - self._read_at_s.get(schema, float("-inf")) < OLDEST_DUE_S:
             return
         due_since = await due_work.oldest_due(now, datetime.now(UTC))
-        self.ages_s = {
+        self.ages_s[schema] = {
             queue: 0.0 if since is None else (now - since).total_seconds()
             for queue, since in due_since.items()
         }
-        self._read_at_s = now_s
+        self._read_at_s[schema] = now_s
+
+
+class CellFigures(Collector):
+    """Which cells can be used, by the newest probe of this process."""
+
+    def __init__(self) -> None:
+        self.down: Mapping[int, str] = {}
+        self.numbers: Sequence[int] = ()
+
+    def collect(self) -> Iterator[Metric]:
+        up = gauge(metrics.CELL_UP)
+        for number in self.numbers:
+            up.add_metric([schema_of(number)], 0 if number in self.down else 1)
+        yield up
 
 
 CERTIFICATES: Final = CertificateFigures()
@@ -155,18 +181,14 @@ INCIDENTS: Final = IncidentFigures()
 RATE_LIMITS: Final = RateLimitFigures()
 QUEUES: Final = QueueFigures()
 UNMATCHED: Final = UnmatchedFigures()
-for collector in (CERTIFICATES, DIFFERENCES, INCIDENTS, QUEUES, RATE_LIMITS, UNMATCHED):
+CELLS: Final = CellFigures()
+for collector in (CELLS, CERTIFICATES, DIFFERENCES, INCIDENTS, QUEUES, RATE_LIMITS, UNMATCHED):
     REGISTRY.register(collector)
 
 
 def routes(
-    database: Database,
-    incidents: Incidents,
-    accounts: Accounts,
-    unmatched: UnmatchedPayments,
-    differences: Differences,
+    stores: PerCell[Store],
     rate_limit_totals: RateLimitTotals,
-    due_work: DueWork,
     admission: Admission | None,
     clock: Clock,
     is_stopping: Callable[[], bool],
@@ -175,10 +197,10 @@ def routes(
 
     @cache
     def readiness() -> Readiness:  # created on the first request: routes may be listed without a gateway
-        return Readiness(database)
+        return Readiness(stores.first.directory, stores.map(lambda store: store.database))
 
-    async def unready() -> str:
-        return STOPPING if is_stopping() else await readiness().reason()
+    async def probed() -> Probed:
+        return Probed(STOPPING) if is_stopping() else await readiness().probed()
 
     register()
     if admission is not None:
@@ -187,34 +209,51 @@ def routes(
         metrics.CALLS_WAITING.watch(lambda: places.waiting)
 
     async def metrics_page(_: Request) -> Response:
-        ready = 0 if await unready() else 1
+        found = await probed()
+        ready = 0 if found.reason else 1
         metrics.READY.watch(lambda: ready)
-        now = clock.now()
+        CELLS.down = found.down
         # If they cannot be counted now, the last figures are reported.
-        with suppress(StoreUnavailable), budget(database.limits.probe_s):
-            INCIDENTS.counts = await incidents.counts()
-            DIFFERENCES.counts = await differences.counts()
-            UNMATCHED.figures = await unmatched.figures()
-            UNMATCHED.now = CERTIFICATES.now = now
-            CERTIFICATES.figures = await accounts.certificate_figures(now)
-            RATE_LIMITS.totals = await rate_limit_totals.read()
-            await QUEUES.read(due_work, now)
+        with suppress(StoreUnavailable):
+            await _read_figures(stores, rate_limit_totals, clock.now())
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return [
         Route("/healthz", _healthz, methods=["GET"]),
-        Route("/readyz", partial(_readyz, unready=unready), methods=["GET"]),
+        Route("/readyz", partial(_readyz, probed=probed), methods=["GET"]),
         Route("/metrics", metrics_page, methods=["GET"]),
     ]
+
+
+async def _read_figures(stores: PerCell[Store], rate_limit_totals: RateLimitTotals, now: datetime) -> None:
+    """Each part of the database has its own time. Raises StoreUnavailable for the directory."""
+    first = stores.first
+    with budget(first.directory.limits.probe_s):
+        CELLS.numbers = await stores.numbers()
+        UNMATCHED.now = CERTIFICATES.now = now
+        CERTIFICATES.figures = await first.accounts.certificate_figures(now)
+        await QUEUES.read(first.directory.schema, first.due_in_directory, now)
+    with suppress(StoreUnavailable), budget(first.database.limits.probe_s):
+        RATE_LIMITS.totals = await rate_limit_totals.read()
+    for number, store in (await stores.all()).items():
+        with suppress(StoreUnavailable), budget(store.database.limits.probe_s):
+            INCIDENTS.counts[number] = await store.incidents.counts()
+            DIFFERENCES.counts[number] = await store.differences.counts()
+            UNMATCHED.figures[number] = await store.unmatched_payments.figures()
+            await QUEUES.read(store.database.schema, store.due_work, now)
 
 
 async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _readyz(_: Request, unready: Callable[[], Awaitable[str]]) -> Response:
-    reason = await unready()
-    if not reason:
-        return JSONResponse({"status": "ready"})
-    status = "this process is stopping" if reason == STOPPING else "the database takes no writes"
-    return JSONResponse({"status": status, "reason": reason}, 503)
+async def _readyz(_: Request, probed: Callable[[], Awaitable[Probed]]) -> Response:
+    found = await probed()
+    down = (
+        {"cells_down": {schema_of(number): why for number, why in found.down.items()}} if found.down else {}
+    )
+    if not found.reason:
+        return JSONResponse({"status": "ready", **down})
+    if found.reason == STOPPING:
+        return JSONResponse({"status": "this process is stopping", "reason": STOPPING}, 503)
+    return JSONResponse({"status": "the database takes no writes", "reason": found.reason}, 503)

@@ -14,7 +14,7 @@ from tael.base.security_log import log_refused_notice
 from tael.channels.base import Acknowledgement, Channel
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
-from tael.payments.context import PaymentContext
+from tael.payments.context import ContextOf, PaymentContext
 from tael.payments.notices import NoSuchAccount, NoticeRefused, notified_account, receive_notice
 from tael.payments.wallets import NOTICES
 
@@ -27,15 +27,24 @@ class NoticeTooLarge(NoticeRefused):
     """The notice is longer than any that a wallet sends."""
 
 
-def routes(context: PaymentContext) -> list[BaseRoute]:
-    """The paths are defined in `payments/wallets.py`, which gives them to the wallets."""
+def routes(context: PaymentContext, context_of: ContextOf) -> list[BaseRoute]:
+    """The paths are defined in `payments/wallets.py`, which gives them to the wallets.
+
+    `context` is for what all cells share, `context_of` for what is in a merchant's.
+    """
     of_wallet: dict[Wallet, Channel] = {}
     for channel in context.wallets.channels.values():
         of_wallet.setdefault(channel.wallet, channel)
     return [
         Route(
             f"{NOTICES}/{wallet}/{{account_id}}",
-            partial(_notice, wallet=wallet, acknowledgement=channel.acknowledgement, context=context),
+            partial(
+                _notice,
+                wallet=wallet,
+                acknowledgement=channel.acknowledgement,
+                context=context,
+                context_of=context_of,
+            ),
             methods=["POST"],
         )
         for wallet, channel in of_wallet.items()
@@ -43,7 +52,11 @@ def routes(context: PaymentContext) -> list[BaseRoute]:
 
 
 async def _notice(
-    request: Request, wallet: Wallet, acknowledgement: Acknowledgement, context: PaymentContext
+    request: Request,
+    wallet: Wallet,
+    acknowledgement: Acknowledgement,
+    context: PaymentContext,
+    context_of: ContextOf,
 ) -> Response:
     """Anything but the wallet's acknowledgement makes the wallet repeat the notice.
 
@@ -55,7 +68,7 @@ async def _notice(
         with budget(context.store.database.limits.call_s):
             account = await notified_account(wallet, account_id, context)
             acknowledgement = context.wallets.channel(account.protocol).acknowledgement
-            await receive_notice(account, request.headers, body, context)
+            await receive_notice(account, request.headers, body, await context_of(account.mchid))
     except NoticeRefused as refused:
         is_known = not isinstance(refused, NoSuchAccount | NoticeTooLarge)
         log_refused_notice(wallet, account_id, str(refused), is_known, peer_of(request))

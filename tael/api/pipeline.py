@@ -225,7 +225,7 @@ def refusal(error: Exception, exchange: Exchange) -> Response:
         case RateLimited():
             return _rate_limited(error, exchange)
         case Overloaded():
-            exchange.access.rate_limiter.totals.count_shed()
+            exchange.access.rate_limit_totals.count_shed()
             return _refused(error, exchange)
         case TaelError():
             if isinstance(error, NotAuthentic):
@@ -253,7 +253,7 @@ def _refused(error: TaelError, exchange: Exchange) -> Response:
 
 def _rate_limited(error: RateLimited, exchange: Exchange) -> Response:
     """Never signed, so that a flood costs no signatures."""
-    exchange.access.rate_limiter.totals.count_refused(Limit(error.limit))
+    exchange.access.rate_limit_totals.count_refused(Limit(error.limit))
     log_rate_limited(error, exchange.merchant.mchid if exchange.merchant else "", exchange.peer)
     members = error_answer(error, exchange.endpoint.call, exchange.reference)
     exchange.respcd = members["respcd"]

@@ -180,7 +180,7 @@ async def limit_user(exchange: Exchange) -> None:
     merchant = replace(
         user.merchant, mchid=f"user:{user.user.userid}", max_per_second=None, max_per_minute=None
     )
-    await exchange.access.rate_limiter.admit(merchant)
+    await exchange.access.admit(merchant)
 
 
 # ---- merchant, permissions -------------------------------------------------------------------------------------
@@ -194,14 +194,14 @@ async def select_merchant(exchange: Exchange) -> None:
 
 async def limit_merchant(exchange: Exchange) -> None:
     """The merchant is within its limits of requests. Only verified requests count. Raises RateLimited."""
-    await exchange.access.rate_limiter.admit(known(exchange.merchant))
+    await exchange.access.admit(known(exchange.merchant))
 
 
 async def limit_app(exchange: Exchange) -> None:
     """The app is within the deployment's limits of requests, for calls that select no merchant. Raises RateLimited."""
     appcode = known(exchange.context).app.appcode
     # Counted under a name of its own, which no merchant can have.
-    await exchange.access.rate_limiter.admit(Merchant(f"app:{appcode}", appcode, "", ""))
+    await exchange.access.admit(Merchant(f"app:{appcode}", appcode, "", ""))
 
 
 async def sign_responses(exchange: Exchange) -> None:

@@ -18,10 +18,12 @@ from tael.api.downloads import Download, DownloadSlots
 from tael.api.exchange import Endpoint
 from tael.api.pipeline import APP_QUERY
 from tael.base.clock import Clock
+from tael.db.cells import PerCell
 from tael.db.database import Database, budget
 from tael.ledger.domain.digest import beginning_of
 from tael.ledger.store.entries import entries_of
 from tael.merchants.credential_cache import AppContext
+from tael.operations.store import Store
 from tael.payments.store.transactions import Filter, RefundTransaction, Transaction, Transactions
 from tael.qfpay.errors import BadField
 from tael.qfpay.requests import AppRequest
@@ -44,14 +46,25 @@ ONE_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class BillContext:
-    """Created once per process."""
+class BillTables:
+    """What a bill is made of, in the cell of a merchant."""
 
     database: Database
     transactions: Transactions
     settlements: Settlements
+
+
+@dataclass(frozen=True, slots=True)
+class BillContext:
+    """Created once per process."""
+
+    cells: PerCell[BillTables]
     clock: Clock
     slots: DownloadSlots = field(default_factory=DownloadSlots)
+
+
+def tables_of(store: Store) -> BillTables:
+    return BillTables(store.database, store.transactions, store.settlements)
 
 
 async def trade_bill(request: AppRequest, context: BillContext) -> Download:
@@ -73,13 +86,14 @@ async def _build(asked: TradeBill, app: AppContext, context: BillContext) -> Bin
         file = cast(BinaryIO, unless_complete.enter_context(TemporaryFile()))
         with ZipFile(file, "w", ZIP_DEFLATED) as archive:
             for merchant in asked.merchants:
-                remaining -= await _add_files(archive, merchant.mchid, asked.day, remaining, app, context)
+                tables = await context.cells.of(merchant.cell)
+                remaining -= await _add_files(archive, merchant.mchid, asked.day, remaining, app, tables)
         unless_complete.pop_all()
     return file
 
 
 async def _add_files(
-    archive: ZipFile, mchid: str, day: date, limit: int, app: AppContext, context: BillContext
+    archive: ZipFile, mchid: str, day: date, limit: int, app: AppContext, tables: BillTables
 ) -> int:
     """Add a merchant's two files; how many rows each has. A zip takes one file at a time, so JSON waits on disk."""
     head = Head("", {}, (), {"mchid": mchid, "trade_date": day.isoformat()})
@@ -89,7 +103,7 @@ async def _add_files(
         with archive.open(_entry(mchid, day, "csv"), "w") as csv_file:
             files = [csv_file, cast(IO[bytes], json_file)]
             await asyncio.to_thread(_write, files, [writer.begin() for writer in writers])
-            async for page in _pages(mchid, day, app, context):
+            async for page in _pages(mchid, day, app, tables):
                 count += len(page)
                 if count > limit:
                     raise BadField.malformed("trade_date", TOO_MANY_ROWS)
@@ -118,16 +132,14 @@ def _write_page(files: Sequence[IO[bytes]], writers: Sequence[Writer], page: Seq
     _write(files, [writer.page(page) for writer in writers])
 
 
-async def _pages(
-    mchid: str, day: date, app: AppContext, context: BillContext
-) -> AsyncIterator[list[BillRow]]:
+async def _pages(mchid: str, day: date, app: AppContext, tables: BillTables) -> AsyncIterator[list[BillRow]]:
     """The merchant's rows, newest first, as in a query. No row is added to a day that is over."""
     number, is_last = 1, False
     while not is_last:
-        transactions = await context.transactions.list(_filter(mchid, day, number))
+        transactions = await tables.transactions.list(_filter(mchid, day, number))
         is_last = len(transactions) < PAGE_ROWS
         number += 1
-        yield await _rows(mchid, transactions, app, context)
+        yield await _rows(mchid, transactions, app, tables)
 
 
 def _filter(mchid: str, day: date, page: int) -> Filter:
@@ -136,15 +148,15 @@ def _filter(mchid: str, day: date, page: int) -> Filter:
 
 
 async def _rows(
-    mchid: str, transactions: Sequence[Transaction], app: AppContext, context: BillContext
+    mchid: str, transactions: Sequence[Transaction], app: AppContext, tables: BillTables
 ) -> list[BillRow]:
     if not transactions:
         return []
     syssns = [
         each.refund.syssn if isinstance(each, RefundTransaction) else each.syssn for each in transactions
     ]
-    entries = await entries_of(context.database, mchid, syssns)
-    days = await context.settlements.days(mchid, executed_trades(transactions))
+    entries = await entries_of(tables.database, mchid, syssns)
+    days = await tables.settlements.days(mchid, executed_trades(transactions))
     more = settlement_members(transactions, days, app.accounts)
     return await asyncio.to_thread(bill_rows, transactions, app.app, more, entries)
 

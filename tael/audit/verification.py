@@ -4,7 +4,7 @@ Reads one snapshot, changes nothing and takes no locks.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ from tael.audit.domain.wallet_book import (
     is_completed,
     unknown_orders,
 )
-from tael.audit.store.snapshot import Snapshot, merchants_of, snapshot
+from tael.audit.store.snapshot import Snapshot, snapshot
 from tael.db.database import Database
 from tael.ledger.domain.digest import DigestBuilder, LedgerDigest, day_of
 
@@ -51,10 +51,14 @@ class Audit:
             self.first = self.first or disagreement
 
 
-async def audit_books(database: Database, book: WalletBook | None = None) -> Audit:
-    """Audit everything in one snapshot; `book` must have been read before. Raises StoreUnavailable."""
+async def audit_books(
+    database: Database, book: WalletBook | None = None, mchids: Collection[str] = ()
+) -> Audit:
+    """Audit all of a cell in one snapshot; `book` must have been read before. Raises StoreUnavailable.
+
+    `mchids` are the cell's merchants: the days of each must be closed.
+    """
     audit = Audit()
-    merchants = await merchants_of(database)
     async with snapshot(database) as books:
         async for missing in books.missing():
             audit.note([missing_row(missing)])
@@ -64,7 +68,7 @@ async def audit_books(database: Database, book: WalletBook | None = None) -> Aud
             audit.note(disagreements_of_statement(rows))
         await _payouts(books, audit)
         await _entries(books, audit)
-        for chain in await books.chains(merchants):
+        for chain in await books.chains(mchids):
             await _chain(books, chain, audit)
     if book is not None:
         audit.note(unknown_orders(book, unmatched_payments, frozenset(our_orders)))

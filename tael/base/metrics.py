@@ -176,13 +176,15 @@ JOB_ROWS: Final = Histogram(
 )
 DATABASE_CONNECTIONS: Final = Gauge(
     "tael_database_connections",
-    "open connections to the database. `pool`: `batch`, `pipeline`, `probe` or `rest`",
+    "open connections to the database. `schema`: `public` is the directory, `cell_00` a cell. "
+    "`pool`: `batch`, `pipeline`, `probe` or `rest`",
+    "schema",
     "pool",
 )
-DATABASE_IN_USE: Final = Gauge("tael_database_connections_in_use", "those that are in use", "pool")
-DATABASE_MAX: Final = Gauge("tael_database_connections_max", "how many may be open", "pool")
+DATABASE_IN_USE: Final = Gauge("tael_database_connections_in_use", "those that are in use", "schema", "pool")
+DATABASE_MAX: Final = Gauge("tael_database_connections_max", "how many may be open", "schema", "pool")
 DATABASE_WAITING: Final = Gauge(
-    "tael_database_connections_waiting", "tasks that wait for a connection", "pool"
+    "tael_database_connections_waiting", "tasks that wait for a connection", "schema", "pool"
 )
 
 Instrument = Counter | Gauge | Histogram
@@ -268,10 +270,17 @@ QUEUE_OLDEST_DUE: Final = Definition(
     Kind.GAUGE,
     "for how long the oldest row of a job's queue has been due without being worked on; 0 if none is due. Counted"
     " again after 15 s",
-    ("queue",),
+    ("schema", "queue"),
+)
+CELL_UP: Final = Definition(
+    "tael_cell_up",
+    Kind.GAUGE,
+    "1 if this process could write to the cell a moment ago, else 0; with `schema` `cell_00` and so on",
+    ("schema",),
 )
 
 FIGURES: Final[tuple[Definition, ...]] = (
+    CELL_UP,
     INCIDENTS_OPEN,
     INCIDENTS,
     ACCOUNTS_UNVERIFIED,

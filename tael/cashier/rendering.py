@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from tael.cashier.context import CashierContext
 from tael.cashier.languages import HTML_LANG, OWN_NAME, language_of, words
+from tael.db.cells import NoSuchCell
 from tael.db.database import StoreUnavailable, budget
 from tael.db.outages import log_unavailable
 
@@ -49,7 +50,7 @@ async def _guarded(request: Request, show: Show, context: CashierContext) -> Res
         return no_such_page(request)  # text in PostgreSQL cannot contain NUL
     try:
         with budget(context.payments.store.database.limits.call_s):
-            return await show(request, context)
+            return await show(request, await _in_cell(request, context))
     except ClientDisconnect:
         raise
     except StoreUnavailable as error:
@@ -57,6 +58,17 @@ async def _guarded(request: Request, show: Show, context: CashierContext) -> Res
     except Exception:
         log.exception("page.failed")
     return message(request, "not_now", "try_later", 503)
+
+
+async def _in_cell(request: Request, context: CashierContext) -> CashierContext:
+    """The context in the cell of the payment or the merchant that the path names; any for one that cannot exist."""
+    path = request.path_params
+    try:
+        if "syssn" in path:
+            return await context.for_payment(path["syssn"])
+        return await context.for_merchant(path["mchid"]) if "mchid" in path else context
+    except NoSuchCell:
+        return context
 
 
 def page(

@@ -15,7 +15,7 @@ from tael.cashier.rendering import message, no_such_page, route, to_merchant
 from tael.payments.checkout import checkout_of
 from tael.payments.domain.page_urls import payment_page_end
 from tael.payments.domain.payment import State
-from tael.payments.notices import payment_returned
+from tael.payments.notices import payment_returned, returned_account
 from tael.payments.wallets import RETURN
 
 
@@ -26,10 +26,11 @@ def routes(context: CashierContext) -> list[BaseRoute]:
 
 async def _returned(request: Request, context: CashierContext) -> Response:
     """Queries the wallet: its response decides, not the parameters of the browser's address."""
-    returned = await payment_returned(
-        request.path_params["account_id"], dict(request.query_params), context.payments
-    )
-    if returned is None:
+    account = await returned_account(request.path_params["account_id"], context.payments)
+    if account is not None:
+        context = await context.for_merchant(account.mchid)
+    returned = account and await payment_returned(account, dict(request.query_params), context.payments)
+    if not returned:
         log_refused_return(request.path_params["account_id"], request.client.host if request.client else "")
         return message(request, "gone", "gone_more", 400)
     payment, app = returned

@@ -50,7 +50,9 @@ def after_restore_command(
 
     async def work(store: Store, origin: Origin) -> dict[str, Any]:
         restored = await (
-            apply_after_restore(store.database, origin) if apply else look_after_restore(store.database)
+            apply_after_restore(store.directory, store.database, store.cell, origin)
+            if apply
+            else look_after_restore(store.directory, store.database, store.cell)
         )
         return {**asdict(restored), **await _ciphertexts(store)}
 

@@ -15,7 +15,7 @@ from tael.base.admission import Admission
 from tael.cli.http1 import Http1Protocol
 from tael.cli.http_server import SecondaryServer, config_of, limits_of
 from tael.config import HttpLimits
-from tael.main import Services, ops_application
+from tael.main import CellServices, ops_application
 
 #: A monitoring system needs a few.
 MAX_OPS_CONNECTIONS: Final = 50
@@ -26,7 +26,7 @@ OPS_GRACE_S: Final = 2
 @asynccontextmanager
 async def serving_ops(
     listener: socket.socket,
-    services: Services,
+    services: CellServices,
     limits: HttpLimits,
     is_stopping: Callable[[], bool],
     admission: Admission | None = None,

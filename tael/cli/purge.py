@@ -34,7 +34,7 @@ def purge_command(
     age = _age(older_than)
 
     async def work(store: Store, origin: Origin) -> Purged:
-        purge = purge_before(store.database, store.document_files, age, origin)
+        purge = purge_before(store.directory, store.database, store.document_files, age, origin)
         return await (purge.count() if dry_run else purge.run())
 
     try:

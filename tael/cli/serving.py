@@ -22,7 +22,7 @@ from tael.cli.listener import start_api
 from tael.cli.ops_port import serving_ops
 from tael.cli.processes import Supervisor
 from tael.config import HttpLimits, Settings
-from tael.main import Services, application, configure_logs, open_services
+from tael.main import CellServices, application, configure_logs, open_services
 from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
 
 WATCH_S: Final = 0.2
@@ -56,7 +56,7 @@ async def _serve(settings: Settings, listener: socket.socket, ops: socket.socket
 
 
 def listener_config(
-    services: Services,
+    services: CellServices,
     limits: HttpLimits,
     grace_s: int,
     admission: Admission | None = None,

@@ -29,4 +29,4 @@ async def _work(settings: Settings, ops: socket.socket | None) -> None:
 
             await exits.enter_async_context(serving_ops(ops, services, settings.http, stop.is_set))
         collect_rarely()
-        await work_until(stop, services)
+        await work_until(stop, services, settings.cells)

@@ -33,10 +33,13 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-#: The schema: SQL files that `migrate` applies in order, in one folder per home.
+#: SQL files that `migrate` applies in order: a folder for the directory, and one for each cell.
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
-#: Per process: batches, pipelines, probe and the rest. More would be slower, since each batch serves many callers.
+#: The schema of the directory's tables. `cells.py` has those of cells.
+DIRECTORY_SCHEMA: Final = "public"
+
+#: Per process and cell: batches, pipelines, probe and the rest. More would be slower: each batch serves many callers.
 MAX_CONNECTIONS: Final = 12
 BATCH_CONNECTIONS: Final = 3
 PIPELINES: Final = 2
@@ -280,9 +283,13 @@ def _keep_alive(transport: asyncio.Transport) -> None:
 
 
 class Database:
-    """Connection pools that connect lazily, so that a process may start before its database."""
+    """Connection pools that connect lazily, so that a process may start before its database.
 
-    def __init__(self, url: str, limits: Limits = Limits()) -> None:
+    Statements see the tables of one schema: those of the directory, or of a cell.
+    """
+
+    def __init__(self, url: str, limits: Limits = Limits(), schema: str = DIRECTORY_SCHEMA) -> None:
+        self.schema: Final = schema
         self._servers = Servers(url, self._forget_connections)
         self._pools: dict[_Use, Pool] = {}
         self._pipelines = Pipelines(self._connect_pipeline, PIPELINES)
@@ -313,14 +320,14 @@ class Database:
             timeout=self.limits.call_s,
             command_timeout=self.limits.statement_s,
             connection_class=RawConnection,
-            server_settings=_server_settings(self.limits, lock_s),
+            server_settings=_server_settings(self.limits, lock_s, self.schema),
         )
 
     async def _connect_pipeline(self) -> RawConnection:
         connection: RawConnection = await self._servers.connect(
             timeout=self.limits.call_s,
             connection_class=RawConnection,
-            server_settings=_server_settings(self.limits, self.limits.batch_lock_s),
+            server_settings=_server_settings(self.limits, self.limits.batch_lock_s, self.schema),
         )
         return connection
 
@@ -339,16 +346,17 @@ class Database:
         return found
 
     def _watch_pools(self) -> None:
+        schema = self.schema
         for use, pool in self._pools.items():
-            DATABASE_CONNECTIONS.watch(pool.get_size, use)
-            DATABASE_IN_USE.watch(partial(_in_use, pool), use)
-            DATABASE_MAX.watch(pool.get_max_size, use)
-            DATABASE_WAITING.watch(partial(self._waiting, use), use)
+            DATABASE_CONNECTIONS.watch(pool.get_size, schema, use)
+            DATABASE_IN_USE.watch(partial(_in_use, pool), schema, use)
+            DATABASE_MAX.watch(pool.get_max_size, schema, use)
+            DATABASE_WAITING.watch(partial(self._waiting, use), schema, use)
         pipelines = self._pipelines
-        DATABASE_CONNECTIONS.watch(lambda: pipelines.size, "pipeline")
-        DATABASE_IN_USE.watch(lambda: pipelines.in_use, "pipeline")
-        DATABASE_MAX.watch(lambda: PIPELINES, "pipeline")
-        DATABASE_WAITING.watch(lambda: pipelines.waiting, "pipeline")
+        DATABASE_CONNECTIONS.watch(lambda: pipelines.size, schema, "pipeline")
+        DATABASE_IN_USE.watch(lambda: pipelines.in_use, schema, "pipeline")
+        DATABASE_MAX.watch(lambda: PIPELINES, schema, "pipeline")
+        DATABASE_WAITING.watch(lambda: pipelines.waiting, schema, "pipeline")
 
     def _waiting(self, use: _Use) -> int:
         return max(0, self._users[use] - _in_use(self._pools[use]))
@@ -420,10 +428,11 @@ def _in_use(pool: "Pool") -> int:
     return pool.get_size() - pool.get_idle_size()
 
 
-def _server_settings(limits: Limits, lock_s: float) -> dict[str, str]:
+def _server_settings(limits: Limits, lock_s: float, schema: str) -> dict[str, str]:
     planner = CITUS if limits.reads_whole_tables else CITUS | INDEX_PLANS
     return planner | {
         "application_name": "tael",
+        "search_path": schema,
         "timezone": "UTC",
         "lock_timeout": _ms(lock_s),
         "statement_timeout": _ms(limits.statement_s),

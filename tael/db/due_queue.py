@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Generic
 
 from tael.db.database import Database
-from tael.db.tables import Home, Row, Table
+from tael.db.tables import Row, Table
 
 NO_LIMIT: Final = 1_000_000
 #: Due and not leased: $1 is the gateway's clock, $2 the real time.
@@ -27,10 +27,6 @@ class DueQueue(Generic[Row]):
         self._database = database
         self._table = table
         self._renew = _renewal(table)
-
-    @property
-    def home(self) -> Home:
-        return self._table.home
 
     async def renew(self, rows: Sequence[Row], held: Sequence[datetime], until: datetime) -> list[bool]:
         """Extend leases to `until`, if they still end at `held`; for each, whether it did. Raises StoreUnavailable."""

@@ -5,21 +5,22 @@ own lock is a row that outlives its process; it is neither taken nor checked.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import psycopg
+from psycopg import sql
 from yoyo import get_backend, internalmigrations, read_migrations
 
-from tael.db.database import MIGRATIONS
+from tael.db.cells import CellLocation
+from tael.db.database import DIRECTORY_SCHEMA, MIGRATIONS
 from tael.db.servers import of_primary, servers_of
+from tael.db.tables import Home
 
-#: Developers, merchants and accounts; and money. No table of one references a table of the other.
-HOMES: Final = ("directory", "cell")
-#: The migration that creates the table `cell`, whose row is written with it.
-FIRST_OF_CELL: Final = "cell_0001"
-ADD_CELL: Final = "INSERT INTO cell (is_here, number) VALUES (true, 0)"
+CREATE_SCHEMA: Final = sql.SQL("CREATE SCHEMA IF NOT EXISTS {}")
+#: For Citus, which then places the tables of a new schema together on one of its nodes. PostgreSQL takes no notice.
+SHARD_BY_SCHEMA: Final = "SET citus.enable_schema_based_sharding = on"
 #: "tael" in ASCII, so that it differs from the keys of other programs in the same database.
 LOCK_KEY: Final = 0x7461656C
 MAX_LOCK_WAIT_S: Final = 60.0
@@ -34,18 +35,43 @@ class MigrationBlocked(TimeoutError):
 
 
 def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
-    """Apply missing migrations; returns their number. Safe to call from several processes at once.
+    """Apply missing migrations to the directory and to every cell that it names; returns their number.
 
-    Raises MigrationBlocked, psycopg.Error.
+    Safe to call from several processes at once. Raises MigrationBlocked, psycopg.Error.
     """
-    backend = get_backend(_for_yoyo(database_url))
+    applied = _migrate(database_url, Home.DIRECTORY, DIRECTORY_SCHEMA, max_lock_wait_s)
+    return applied + sum(
+        migrate_cell(database_url, location, max_lock_wait_s) for location in locations_in(database_url)
+    )
+
+
+def migrate_cell(database_url: str, location: CellLocation, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
+    """Apply missing migrations to one cell, whose schema is created if it is missing. Raises as `migrate`."""
+    url = location.url(database_url)
+    with psycopg.connect(of_primary(url), autocommit=True) as connection:
+        if connection.execute("SELECT to_regnamespace(%s)", [location.schema]).fetchone() == (None,):
+            connection.execute(SHARD_BY_SCHEMA)
+            with suppress(psycopg.errors.UniqueViolation):  # another process is creating it
+                connection.execute(CREATE_SCHEMA.format(sql.Identifier(location.schema)))
+    return _migrate(url, Home.CELL, location.schema, max_lock_wait_s)
+
+
+def locations_in(database_url: str) -> list[CellLocation]:
+    """The cells that a migrated directory names. Raises psycopg.Error."""
+    with psycopg.connect(of_primary(database_url)) as connection:
+        rows = connection.execute("SELECT cell, servers FROM public.cell_location ORDER BY cell").fetchall()
+    return [CellLocation(*row) for row in rows]
+
+
+def _migrate(url: str, home: Home, schema: str, max_lock_wait_s: float) -> int:
+    backend = get_backend(_for_yoyo(url, schema))
     try:
-        if not _missing(backend):
+        if not _missing(backend, home):
             return 0
         with locked(backend.connection, max_lock_wait_s):
             if internalmigrations.needs_upgrading(backend):
                 internalmigrations.upgrade(backend)
-            missing = _missing(backend)
+            missing = _missing(backend, home)
             for migration in missing:
                 _apply(backend, migration)
             return len(missing)
@@ -53,24 +79,25 @@ def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
         backend.connection.close()
 
 
-def _for_yoyo(database_url: str) -> str:
-    """yoyo reads one host from a URL, and passes libpq's parameters on."""
+def _for_yoyo(database_url: str, schema: str) -> str:
+    """yoyo reads one host from a URL, passes libpq's parameters on, and sets `search_path` to `schema`."""
     parts = urlsplit(of_primary(database_url))
     login, at, hosts = parts.netloc.rpartition("@")
     servers = servers_of(database_url) if hosts else []
-    several = {
-        "host": ",".join(host for host, _ in servers),
-        "port": ",".join(str(port) for _, port in servers),
-    }
-    query = parts.query
+    added = {"schema": schema}
     if len(servers) > 1:
-        query, hosts = f"{query}&{urlencode(several)}", ""
+        added |= {
+            "host": ",".join(host for host, _ in servers),
+            "port": ",".join(str(port) for _, port in servers),
+        }
+        hosts = ""
+    query = "&".join(filter(None, (parts.query, urlencode(added))))
     return parts._replace(scheme="postgresql+psycopg", netloc=f"{login}{at}{hosts}", query=query).geturl()
 
 
-def _missing(backend: Any) -> list[Any]:
+def _missing(backend: Any, home: Home) -> list[Any]:
     """Migrations that are not marked as applied; all if yoyo's tables do not exist yet. Writes nothing."""
-    migrations = read_migrations(*(str(MIGRATIONS / home) for home in HOMES))
+    migrations = read_migrations(str(MIGRATIONS / home))
     if internalmigrations.needs_upgrading(backend):
         return list(migrations)
     return list(backend.to_apply(migrations))
@@ -83,8 +110,6 @@ def _apply(backend: Any, migration: Any) -> None:
     """
     with backend.transaction():
         migration.process_steps(backend, "apply")
-        if migration.id == FIRST_OF_CELL:
-            backend.execute(ADD_CELL)
         backend.mark_one(migration, log=False)
 
 

@@ -31,6 +31,7 @@ PRIVILEGES: Final[Mapping[str, Privileges]] = {
     # ---- the directory
     "app": CHANGE,
     "audit_entry": ADD,
+    "cell_location": READ,
     "encryption_key": ADD,
     "link_key": CHANGE_AND_DELETE,
     "maintenance_window": CHANGE_AND_DELETE,
@@ -46,6 +47,7 @@ PRIVILEGES: Final[Mapping[str, Privileges]] = {
     "user_session": ADD_AND_DELETE,
     "wallet_account": CHANGE,
     # ---- a cell
+    "cell": READ,
     "cell_audit_entry": ADD,
     "checkout_link": CHANGE,
     "conversion": CHANGE,

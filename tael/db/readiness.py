@@ -1,17 +1,23 @@
-"""Readiness: probes whether the database accepts this version's writes, by writing; once a second per process.
+"""Readiness: probes whether the directory can be read and a cell accepts this version's writes, once a second.
 
-The row alone would not detect a full disk: it is rewritten within its page, and WAL files are recycled. So the probe
-also spills a little to a temporary file, on the same disk as the tables. Each probe is one message and holds no lock
-beyond it, so a process that is frozen while probing does not block others.
+A cell is probed by writing. The row alone would not detect a full disk: it is rewritten within its page, and WAL files
+are recycled. So the probe also spills a little to a temporary file, on the same disk as the tables. Each probe is one
+message and holds no lock beyond it, so a process that is frozen while probing does not block others.
+
+A process is ready while one cell is: the merchants of the others would not be served by another process either.
 """
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from tael.db.cells import FIRST, PerCell
 from tael.db.database import MIGRATIONS, Database, SchemaOutdated, StoreUnavailable, as_probe, within
+from tael.db.tables import Home
 
 log = structlog.get_logger()
 
@@ -25,21 +31,34 @@ INSERT INTO readiness AS r (probes) VALUES (1) ON CONFLICT (is_only) DO UPDATE S
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """`reason` is why this process cannot serve, in one word; "" if it can. `down` has the reason of each cell."""
+
+    reason: str = ""
+    down: Mapping[int, str] = field(default_factory=dict)
+
+
 class Readiness:
     """The result of the newest probe. Calls during a probe wait for its result."""
 
     def __init__(
-        self, database: Database, interval_s: float = PROBE_INTERVAL_S, migrations: Path = MIGRATIONS
+        self,
+        directory: Database,
+        cells: PerCell[Database],
+        interval_s: float = PROBE_INTERVAL_S,
+        migrations: Path = MIGRATIONS,
     ) -> None:
-        self._database = database
+        self._directory = directory
+        self._cells = cells
         self._interval_s = interval_s
-        self._needed = [path.stem for path in migrations.rglob("*.sql")]
-        self._probe: asyncio.Task[str] | None = None
+        self._needed = {home: [path.stem for path in (migrations / home).glob("*.sql")] for home in Home}
+        self._probe: asyncio.Task[Probed] | None = None
         self._began = 0.0
-        self._reason = ""
+        self._logged: dict[str, str] = {}
 
-    async def reason(self) -> str:
-        """Why this process cannot serve, in one word; "" if it can. Returns within `probe_s`."""
+    async def probed(self) -> Probed:
+        """Returns within about `probe_s`."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if self._probe is None or (self._probe.done() and now - self._began >= self._interval_s):
@@ -47,24 +66,39 @@ class Readiness:
             self._probe = loop.create_task(self._run_probe())
         return await asyncio.shield(self._probe)
 
-    async def _run_probe(self) -> str:
+    async def _run_probe(self) -> Probed:
+        try:
+            cells = await self._cells.all()
+        except StoreUnavailable:  # the directory gives the reason
+            cells = {FIRST: self._cells.first}
+        reason, *reasons = await asyncio.gather(
+            self._reason(self._directory, Home.DIRECTORY),
+            *(self._reason(database, Home.CELL) for database in cells.values()),
+        )
+        down = {number: why for number, why in zip(cells, reasons, strict=True) if why}
+        return Probed(reason or (down[min(down)] if len(down) == len(cells) else ""), down)
+
+    async def _reason(self, database: Database, home: Home) -> str:
+        """Why this part of the database cannot be used; "" if it can."""
         reason = ""
         try:
             with as_probe():
-                async with within(self._database.limits.probe_s):
-                    await self._write()
+                async with within(database.limits.probe_s):
+                    await self._check(database, home)
         except StoreUnavailable as error:
             reason = str(error)
         except Exception as error:
             log.exception("readiness.failed")
             reason = type(error).__name__
-        if reason and reason != self._reason:
-            log.warning("store.unavailable", reason=reason, probe="readyz")
-        self._reason = reason
+        if reason and reason != self._logged.get(database.schema):
+            log.warning("store.unavailable", reason=reason, probe="readyz", schema=database.schema)
+        self._logged[database.schema] = reason
         return reason
 
-    async def _write(self) -> None:
-        (row,) = await self._database.fetch(APPLIED, self._needed)
-        if row["applied"] < len(self._needed):
+    async def _check(self, database: Database, home: Home) -> None:
+        needed = self._needed[home]
+        (row,) = await database.fetch(APPLIED, needed)
+        if row["applied"] < len(needed):
             raise SchemaOutdated("MigrationMissing")
-        await self._database.execute(WRITE)
+        if home is Home.CELL:
+            await database.execute(WRITE)

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import DuplicateObject, InsufficientPrivilege, LockNotAvailable, UniqueViolation
 
-from tael.db.grants import current_schema, grant_read, grant_use
+from tael.db.grants import OUR_SCHEMA, grant_read, grant_use, schemas
 from tael.db.migrate import MAX_LOCK_WAIT_S, locked
 from tael.db.servers import of_primary
 
@@ -27,13 +27,14 @@ IS_MEMBER: Final = "SELECT pg_has_role(current_user, %s, 'USAGE'), current_user"
 LOCK_LIMIT: Final = "SET LOCAL lock_timeout = '1s'"
 #: A superuser has all privileges of the owner, but a table may still belong to someone else.
 FOREIGN_TABLES: Final = """
-SELECT relname FROM pg_class
-WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND relowner <> to_regrole(%s)
-ORDER BY relname
+SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname ~ %s AND c.relkind IN ('r', 'p') AND c.relowner <> to_regrole(%s)
+ORDER BY n.nspname, c.relname
 """
 OWNS_TABLES: Final = """
 SELECT EXISTS (
-    SELECT FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relowner = to_regrole(%s)
+    SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname ~ %s AND c.relowner = to_regrole(%s)
 )
 """
 
@@ -64,7 +65,7 @@ def create_roles(database_url: str) -> None:
 def owns_tables(database_url: str) -> bool:
     """Whether the group roles are in use in this database. Raises psycopg.Error."""
     with psycopg.connect(of_primary(database_url)) as connection:
-        (is_owner,) = connection.execute(OWNS_TABLES, [OWNER]).fetchone() or (False,)
+        (is_owner,) = connection.execute(OWNS_TABLES, [OUR_SCHEMA, OWNER]).fetchone() or (False,)
         return bool(is_owner)
 
 
@@ -92,8 +93,14 @@ def grant_roles(database_url: str) -> None:
 
 
 def _hand_over(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
-    owner, schema = sql.Identifier(OWNER), sql.Identifier(current_schema(connection))
-    connection.execute(sql.SQL("GRANT USAGE, CREATE ON SCHEMA {} TO {}").format(schema, owner))
+    owner = sql.Identifier(OWNER)
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, owner))
+    for schema in schemas(connection):
+        connection.execute(
+            sql.SQL("GRANT USAGE, CREATE ON SCHEMA {} TO {}").format(sql.Identifier(schema), owner)
+        )
     connection.execute(LOCK_LIMIT)
-    for (name,) in connection.execute(FOREIGN_TABLES, [OWNER]).fetchall():
-        connection.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.Identifier(str(name)), owner))
+    for table in connection.execute(FOREIGN_TABLES, [OUR_SCHEMA, OWNER]).fetchall():
+        name = sql.Identifier(*map(str, table))
+        connection.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(name, owner))

@@ -22,14 +22,23 @@ RETURNING (next_sequence - $2 + $3) % $3 AS first
 
 
 class Serials:
-    """Numbers for one process of `node`. Raises StoreUnavailable if a new block is needed and cannot be allocated.
+    """Numbers of `cell` for one process of `node`.
 
+    Raises StoreUnavailable if a new block is needed and cannot be allocated.
     `step_of` draws each step from 1 to the number it is given.
     """
 
-    def __init__(self, database: Database, node: int, step_of: Callable[[int], int] = ids.small_step) -> None:
+    def __init__(
+        self,
+        database: Database,
+        node: int,
+        step_of: Callable[[int], int] = ids.small_step,
+        *,
+        cell: int = 0,
+    ) -> None:
         self._database = database
         self._node = node
+        self._cell = cell
         self._step_of = step_of
         self._next = self._end = 0
         self._taking = asyncio.Lock()
@@ -42,7 +51,7 @@ class Serials:
                 if self._next + step >= self._end:  # no other caller was faster
                     await self._take_block()
         self._next += step
-        return serial.syssn(at, self._node, self._next)
+        return serial.syssn(at, self._node, self._next, self._cell)
 
     async def _take_block(self) -> None:
         rows = await self._database.fetch(TAKE_BLOCK, self._node, BLOCK, serial.SEQUENCES)

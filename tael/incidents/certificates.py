@@ -13,7 +13,7 @@ import structlog
 from tael.base.clock import Clock
 from tael.incidents.domain.incident import Incident, IncidentKind, incident_id_of
 from tael.incidents.log import log_incidents
-from tael.incidents.store.incidents import Incidents
+from tael.incidents.store.incidents import IncidentsOf
 from tael.merchants.domain.account import Account, AccountCertificate, UnknownProtocol
 from tael.merchants.store.accounts import EXPIRES_SOON, AccountRow, Accounts
 
@@ -22,7 +22,9 @@ log = structlog.get_logger()
 DAY: Final = timedelta(days=1)
 
 
-async def check_certificates(due: AccountRow, accounts: Accounts, incidents: Incidents, clock: Clock) -> None:
+async def check_certificates(
+    due: AccountRow, accounts: Accounts, incidents_of: IncidentsOf, clock: Clock
+) -> None:
     """Report the certificates of an account that is due, and schedule its next check. Raises StoreUnavailable."""
     now = clock.now()
     try:
@@ -32,6 +34,7 @@ async def check_certificates(due: AccountRow, accounts: Accounts, incidents: Inc
         return
     ending = [each for each in certificates if each.expires_at <= now + EXPIRES_SOON]
     found = [certificate_expires(account, each, at=now) for each in ending]
+    incidents = await incidents_of(account.mchid)
     known = {each.incident_id for each in await incidents.of_subjects(account.mchid, [account.account_id])}
     new = [each for each in found if each.incident_id not in known]
     await incidents.note(new)

@@ -4,8 +4,9 @@ A finished row frees its slot at once, so a hanging row delays only itself. Whet
 gateway's clock; leases use real time. A worker extends the leases of its rows, and a dead process's rows become free
 when their leases end, whatever the demo's clock does.
 
-Two statements find the queues with due rows, so an idle worker costs a few statements per second whatever the number of
-its jobs. It runs again when a row is finished, which may have made another row due, and less often while idle.
+One statement finds the queues with due rows, so an idle worker costs a few statements per second whatever the number of
+its jobs. It runs again when a row is finished, which may have made another row due, and less often while idle: the more
+cells a worker has, the longer an idle one may rest.
 """
 
 import asyncio
@@ -34,8 +35,10 @@ RENEW_S: Final = 5.0
 #: The pause between two such statements while there is work. Each one that finds nothing makes the next pause longer.
 IDLE_S: Final = 0.1
 IDLE_GROWTH: Final = 1.1
-#: Work that another process made due starts at most this much later.
+#: Work that another process made due starts at most this much later, for each cell of the worker, and at most
 MAX_IDLE_S: Final = 0.25
+#: this much.
+MAX_IDLE_OF_CELLS_S: Final = 1.0
 #: The minimum pause, however many rows are finished.
 MIN_PAUSE_S: Final = 0.02
 #: The pause is at least this many times as long as the statement or an empty claim took: with many accounts these are
@@ -74,13 +77,20 @@ FindDueQueues = Callable[[datetime, datetime], Awaitable[Collection[str]]]
 
 
 async def run_for_ever(
-    jobs: Sequence[Job[Any]], clock: Clock, stop: asyncio.Event, find_due: FindDueQueues | None = None
+    jobs: Sequence[Job[Any]],
+    clock: Clock,
+    stop: asyncio.Event,
+    find_due: FindDueQueues | None = None,
+    cells: Callable[[], int] = lambda: 1,
 ) -> None:
-    """Run all jobs until `stop` is set; rows in progress are finished. Without `find_due` all jobs claim each time."""
+    """Run all jobs until `stop` is set; rows in progress are finished. Without `find_due` all jobs claim each time.
+
+    `cells` is the number of cells in which this process runs jobs.
+    """
     _initialize_metrics(jobs)
     done = asyncio.Event()
     workers = [Worker(job, clock, done) for job in jobs]
-    dispatcher = asyncio.create_task(_dispatch(workers, clock, find_due, done))
+    dispatcher = asyncio.create_task(_dispatch(workers, clock, find_due, done, cells))
     try:
         async with asyncio.TaskGroup() as group:
             for worker in workers:
@@ -207,7 +217,11 @@ async def _run(worker: Worker[Row], stop: asyncio.Event) -> None:
 
 
 async def _dispatch(
-    workers: Sequence[Worker[Any]], clock: Clock, find_due: FindDueQueues | None, done: asyncio.Event
+    workers: Sequence[Worker[Any]],
+    clock: Clock,
+    find_due: FindDueQueues | None,
+    done: asyncio.Event,
+    cells: Callable[[], int],
 ) -> None:
     """Wake each worker whose queue has due rows."""
     loop = asyncio.get_running_loop()
@@ -224,15 +238,16 @@ async def _dispatch(
             if worker.job.queue in due and loop.time() >= worker.sleeps_until:
                 worker.wake.set()
         is_busy = bool(due) or any(worker.is_working for worker in workers)
-        pause_s = next_pause_s(pause_s, is_busy=is_busy)
+        pause_s = next_pause_s(pause_s, is_busy=is_busy, cells=cells())
         at_least_s = max(MIN_PAUSE_S, SLEEP_PER_CLAIM * (loop.time() - began))
         await asyncio.sleep(at_least_s)
         await _wait(done, pause_s - at_least_s)
 
 
-def next_pause_s(pause_s: float, *, is_busy: bool) -> float:
+def next_pause_s(pause_s: float, *, is_busy: bool, cells: int = 1) -> float:
     """The pause after one of `pause_s`."""
-    return IDLE_S if is_busy else min(MAX_IDLE_S, pause_s * IDLE_GROWTH)
+    longest_s = min(MAX_IDLE_S * cells, MAX_IDLE_OF_CELLS_S)
+    return IDLE_S if is_busy else min(longest_s, pause_s * IDLE_GROWTH)
 
 
 async def _due_queues(find_due: FindDueQueues, clock: Clock) -> Collection[str]:

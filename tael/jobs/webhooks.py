@@ -29,20 +29,25 @@ PAUSE_PER_FULL_CLAIM: Final = 10
 OVERLAP: Final = timedelta(seconds=1)
 
 
-def webhook_job(context: DeliveryContext) -> Job[DueWebhook]:
-    """The job that delivers webhooks to merchants."""
-    deliveries = Deliveries(context)
+def app_slots_of_process() -> AppSlotTable:
+    """The slots of a process, which its cells share: an app may have merchants in several."""
+    return AppSlotTable(time.monotonic)
+
+
+def webhook_job(context: DeliveryContext, apps: AppSlotTable | None = None) -> Job[DueWebhook]:
+    """The job that delivers webhooks to merchants, of one cell."""
+    deliveries = Deliveries(context, apps or app_slots_of_process())
     renew = context.webhooks.due.renew
     slots = TOTAL_SLOTS + TOTAL_AHEAD
     return Job("webhooks", deliveries.claim, deliveries.deliver, renew, slots, "webhooks")
 
 
 class Deliveries:
-    """The deliveries of one process."""
+    """The deliveries of one process in one cell."""
 
-    def __init__(self, context: DeliveryContext) -> None:
+    def __init__(self, context: DeliveryContext, apps: AppSlotTable) -> None:
         self._context = context
-        self._claims = _Claims(context.webhooks.due)
+        self._claims = _Claims(context.webhooks.due, apps)
         self._reporting: Batch[Delivery, None] = Batch("report_webhooks", self._report)
 
     async def claim(
@@ -83,9 +88,9 @@ class Deliveries:
 class _Claims:
     """Claims of one process. While there is much to deliver, they continue where the last ones ended."""
 
-    def __init__(self, queue: WebhookQueue) -> None:
+    def __init__(self, queue: WebhookQueue, apps: AppSlotTable) -> None:
         self._queue = queue
-        self.apps = AppSlotTable(time.monotonic)
+        self.apps = apps
         self._since: dict[str, datetime] = {}
         self._next_claim_s = 0.0
         self._next_full_claim_s = 0.0

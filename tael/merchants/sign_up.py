@@ -48,7 +48,11 @@ async def sign_up(
     if earlier is not None:
         return await _repeated(earlier, scans, origin, context)
     merchant = new_merchant(
-        app.appcode, application.shop_name, app.signup_currency, state=MerchantState.WAITING
+        app.appcode,
+        application.shop_name,
+        app.signup_currency,
+        state=MerchantState.WAITING,
+        cell=await context.merchants.emptiest_cell(),
     )
     documents = _documents(scans, merchant.mchid, origin)
     await _write_files(documents, scans, context)

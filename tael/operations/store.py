@@ -1,4 +1,4 @@
-"""Every table of the gateway, over one pool of connections, and the place of documents.
+"""Every table of the directory and of one cell, and the place of documents.
 
 For `main`, operators' commands and tests.
 """
@@ -10,6 +10,7 @@ from tael.audit_log.store.entries import AuditLog
 from tael.base.cipher import Cipher
 from tael.base.key_file import KeySource
 from tael.channels.registry import installed_protocols
+from tael.db.cells import FIRST, DatabaseOf, only
 from tael.db.ciphertexts import CiphertextColumn
 from tael.db.database import Database
 from tael.db.due_queue import DueQueue
@@ -51,8 +52,10 @@ from tael.webhooks.store.webhooks import Webhooks
 
 @dataclass(frozen=True, slots=True)
 class Store(PaymentTables):
-    """The tables of payments, and those of every other area."""
+    """The tables of payments, and those of every other area. `database` is the cell's."""
 
+    cell: int
+    directory: Database
     merchants: Merchants
     accounts: Accounts
     applications: Applications
@@ -79,15 +82,29 @@ class Store(PaymentTables):
     grants: Grants
     sign_in_attempts: Attempts
     oauth_removals: Removals
-    due_work: DueWork
+    due_work: DueWork  #: of the cell
+    due_in_directory: DueWork
 
 
-def store_over(database: Database, cipher: Cipher, node: int, documents: Place | None = None) -> Store:
-    """A store over `database`, which must be entered, and the place of documents if there is one."""
+def store_over(
+    directory: Database,
+    database: Database,
+    cipher: Cipher,
+    node: int,
+    documents: Place | None = None,
+    *,
+    cell: int = FIRST,
+    database_of: DatabaseOf | None = None,
+) -> Store:
+    """A store over two databases, which must be entered, and the place of documents if there is one.
+
+    `database` is that of the cell with the number `cell`; `database_of` opens those of others.
+    """
     payments, refunds, reversals = Payments(database), Refunds(database), Reversals(database)
     unmatched_payments, webhooks = UnmatchedPayments(database), Webhooks(database)
-    ledger_digests, oauth_removals = LedgerDigests(database), Removals(database)
-    accounts = Accounts(database, cipher, installed_protocols())
+    ledger_digests, oauth_removals = LedgerDigests(database), Removals(directory)
+    accounts = Accounts(directory, cipher, installed_protocols())
+    database_of = database_of or only(database, cell).of
     statements, statements_due = Statements(database), StatementsDue(database)
     queues: dict[str, DueQueue[Any]] = {
         "payments": payments.due,
@@ -96,12 +113,16 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         "unmatched_payments": unmatched_payments.due,
         "webhooks": webhooks.due,
         "daily_close": ledger_digests.due,
-        "oauth_removal": oauth_removals.due,
-        "certificates": accounts.due_certificates,
         "statement_due": statements_due.due,
         "reconciliation": statements.due,
     }
+    queues_of_directory: dict[str, DueQueue[Any]] = {
+        "oauth_removal": oauth_removals.due,
+        "certificates": accounts.due_certificates,
+    }
     return Store(
+        cell=cell,
+        directory=directory,
         database=database,
         payments=payments,
         checkouts=Checkouts(database),
@@ -109,18 +130,18 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         reversals=reversals,
         transactions=Transactions(database),
         incidents=Incidents(database),
-        serials=Serials(database, node),
-        merchants=Merchants(database, cipher),
+        serials=Serials(database, node, cell=cell),
+        merchants=Merchants(directory, cipher, database_of),
         accounts=accounts,
-        applications=Applications(database, cipher),
+        applications=Applications(directory, cipher, database_of),
         document_files=DocumentFiles(documents, cipher),
-        maintenance_windows=MaintenanceWindows(database),
-        audit_log=AuditLog(database),
+        maintenance_windows=MaintenanceWindows(directory),
+        audit_log=AuditLog(directory, database),
         unmatched_payments=unmatched_payments,
         webhooks=webhooks,
-        link_keys=LinkKeys(database, cipher),
-        encryption_keys=EncryptionKeys(database),
-        ciphertexts=_ciphertexts(database, cipher),
+        link_keys=LinkKeys(directory, cipher),
+        encryption_keys=EncryptionKeys(directory),
+        ciphertexts=_ciphertexts(directory, cipher),
         keys=cipher.keys,
         ledger_digests=ledger_digests,
         statements=statements,
@@ -132,17 +153,18 @@ def store_over(database: Database, cipher: Cipher, node: int, documents: Place |
         payout_terms=PayoutTermsTable(database),
         payouts=Payouts(database),
         settlements=Settlements(database),
-        users=Users(database),
-        grants=Grants(database),
-        sign_in_attempts=Attempts(database),
+        users=Users(directory),
+        grants=Grants(directory),
+        sign_in_attempts=Attempts(directory),
         oauth_removals=oauth_removals,
         due_work=DueWork(database, queues),
+        due_in_directory=DueWork(directory, queues_of_directory),
     )
 
 
-def _ciphertexts(database: Database, cipher: Cipher) -> tuple[CiphertextColumn, ...]:
-    """Every column with ciphertexts. A test compares them with the schema."""
+def _ciphertexts(directory: Database, cipher: Cipher) -> tuple[CiphertextColumn, ...]:
+    """Every column with ciphertexts: cells have none. A test compares them with the schema."""
     tables: tuple[Table[Any], ...] = (app_table(cipher), ACCOUNTS, APPLICATIONS, link_key_table(cipher))
     return tuple(
-        CiphertextColumn(database, cipher, table, column) for table in tables for column in table.encrypted
+        CiphertextColumn(directory, cipher, table, column) for table in tables for column in table.encrypted
     )

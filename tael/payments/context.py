@@ -1,9 +1,13 @@
 """The dependencies of the use cases of payments."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tael.base.clock import Clock
+from tael.base.serial import cell_of
+from tael.db.cells import NoSuchCell
+from tael.payments.store.payments import Payments
 from tael.payments.store.tables import PaymentTables
 from tael.payments.wallets import Wallets
 
@@ -26,9 +30,25 @@ class InFlightRequests:
 
 @dataclass(frozen=True, slots=True)
 class PaymentContext:
-    """Created once per process."""
+    """Of one cell, created once per process."""
 
     store: PaymentTables
     wallets: Wallets
     clock: Clock
     in_flight_requests: InFlightRequests
+    #: The payments of every cell, if there are several.
+    of_cell: Callable[[int], Awaitable[Payments]] | None = None
+
+    async def is_ours(self, syssn: str) -> bool:
+        """Whether any merchant has a payment with this number. Raises StoreUnavailable."""
+        cell, payments = cell_of(syssn), self.store.payments
+        if cell is not None and self.of_cell is not None:
+            try:
+                payments = await self.of_cell(cell)
+            except NoSuchCell:
+                return False
+        return await payments.find_anywhere(syssn) is not None
+
+
+#: The context of a merchant's cell, by mchid, or of a transaction's, by syssn. Raises StoreUnavailable.
+ContextOf = Callable[[str], Awaitable[PaymentContext]]

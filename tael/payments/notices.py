@@ -62,21 +62,24 @@ async def receive_notice(
             await _receive_refund_notice(account, syssn, payment_syssn, context)
 
 
+async def returned_account(account_id: str, context: PaymentContext) -> Account | None:
+    """The account that a payer's browser returns from; None if there is none whose wallet signs returns."""
+    account = await context.wallets.credentials.account(account_id)
+    return account if account and context.wallets.capabilities(account).signs_returns else None
+
+
 async def payment_returned(
-    account_id: str, query: Mapping[str, str], context: PaymentContext
+    account: Account, query: Mapping[str, str], context: PaymentContext
 ) -> tuple[Payment, App] | None:
     """A payer's browser returned from the wallet: the payment's current state, or None if the signature is invalid.
 
     The call can be replayed by anyone, so it is only a hint and the wallet is queried.
     """
-    account = await context.wallets.credentials.account(account_id)
-    if account is None or not context.wallets.capabilities(account).signs_returns:
-        return None
     syssn = context.wallets.channel(account.protocol).read_return(account, query)
     if syssn is None:
         return None
     payment = await context.store.payments.by_syssn(account.mchid, syssn)
-    if payment is None or payment.account_id != account_id:
+    if payment is None or payment.account_id != account.account_id:
         return None
     if payment.state is not State.PAID:
         payment = await _query(payment, context)
@@ -107,7 +110,7 @@ async def _payment_of(account: Account, syssn: str, outcome: Outcome, context: P
     payment = await context.store.payments.by_syssn(account.mchid, syssn)
     if payment is not None and payment.account_id == account.account_id:
         return payment
-    is_ours = payment is not None or await context.store.payments.find_anywhere(syssn) is not None
+    is_ours = payment is not None or await context.is_ours(syssn)
     # Later notices about returned money, such as the order's end, are not new incidents.
     existing = await context.store.incidents.of_subjects(account.mchid, [syssn])
     if isinstance(outcome, Paid) or not existing:

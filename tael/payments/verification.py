@@ -12,7 +12,7 @@ import structlog
 from tael.base.clock import Clock
 from tael.db.database import StoreUnavailable
 from tael.incidents.log import log_incidents
-from tael.incidents.store.incidents import Incidents
+from tael.incidents.store.incidents import IncidentsOf
 from tael.merchants.domain.account import Account
 from tael.payments.domain.incidents import unverified
 
@@ -24,8 +24,8 @@ MAX_UNVERIFIED: Final = 3
 class AnswerChecks:
     """Unverified responses in a row, by account."""
 
-    def __init__(self, incidents: Incidents, clock: Clock) -> None:
-        self._incidents = incidents
+    def __init__(self, incidents_of: IncidentsOf, clock: Clock) -> None:
+        self._incidents_of = incidents_of
         self._clock = clock
         self._failed: Counter[str] = Counter()
 
@@ -41,7 +41,7 @@ class AnswerChecks:
         incidents = (unverified(account, at=self._clock.now()),)
         log_incidents(incidents)
         try:
-            await self._incidents.note(incidents)
+            await (await self._incidents_of(account.mchid)).note(incidents)
         except StoreUnavailable as error:
             self._failed[account.account_id] -= 1  # the next failure tries again
             log.warning("store.unavailable", reason=str(error))

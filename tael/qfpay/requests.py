@@ -47,6 +47,10 @@ class AuthenticatedRequest:
     merchant: Merchant
     params: Mapping[str, str]
 
+    @property
+    def cell(self) -> int:
+        return self.merchant.cell
+
 
 # ---- names -------------------------------------------------------------------------------------------------
 

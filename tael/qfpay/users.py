@@ -25,6 +25,10 @@ class UserRequest:
     access: UserAccess
     params: Mapping[str, str]
 
+    @property
+    def cell(self) -> int:
+        return self.access.merchant.cell
+
 
 def read_trade_list(request: UserRequest, now: datetime) -> PaidQuery:
     """Every parameter is required. The earliest start is the same day three months ago, at 00:00 of UTC+8."""

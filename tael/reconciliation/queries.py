@@ -66,7 +66,7 @@ async def _query_unknown(
     outcome = await context.wallets.channel(account.protocol).query(order)
     if not isinstance(outcome, Paid):
         return
-    is_ours = is_ours or await context.store.payments.find_anywhere(difference.number) is not None
+    is_ours = is_ours or await context.is_ours(difference.number)
     report = unmatched_notice(account, difference.number, outcome, is_ours=is_ours, at=now)
     await context.store.incidents.note([report.incident], [report.evidence] if report.evidence else [])
     log_incidents([report.incident])

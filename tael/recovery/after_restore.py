@@ -9,16 +9,16 @@ from tael.db.database import Database
 from tael.recovery.store.restored import Restored, RestoredDatabase
 
 
-async def look_after_restore(database: Database) -> Restored:
-    """The report. Changes nothing. Raises StoreUnavailable."""
-    return await RestoredDatabase(database).look()
+async def look_after_restore(directory: Database, database: Database, cell: int) -> Restored:
+    """The report about a cell. Changes nothing. Raises StoreUnavailable."""
+    return await RestoredDatabase(directory, database, cell).look()
 
 
-async def apply_after_restore(database: Database, origin: Origin) -> Restored:
+async def apply_after_restore(directory: Database, database: Database, cell: int, origin: Origin) -> Restored:
     """Skip numbers and make queries due, unless that was done on this timeline; the report afterwards.
 
     Raises StoreUnavailable.
     """
-    restored = RestoredDatabase(database)
+    restored = RestoredDatabase(directory, database, cell)
     await restored.apply(origin)
     return await restored.look()

@@ -40,7 +40,8 @@ class TooRecent(ValueError):
 class Purge:
     """One run. `older_than` is an instant."""
 
-    database: Database
+    directory: Database
+    database: Database  #: of the cell
     files: DocumentFiles
     older_than: datetime
     origin: Origin
@@ -60,7 +61,7 @@ class Purge:
         return counted | await self._applicants(is_counted_only=True)
 
     async def _applicants(self, *, is_counted_only: bool) -> Purged:
-        applicants = Applicants(self.database)
+        applicants = Applicants(self.directory)
         purged, after = {APPLICATION: 0, DOCUMENT: 0}, ""
         while mchids := await applicants.refused(self.older_than, after, MAX_MERCHANTS):
             for mchid in mchids:
@@ -80,11 +81,13 @@ class Purge:
         return True
 
 
-def purge_before(database: Database, files: DocumentFiles, age: timedelta, origin: Origin) -> Purge:
+def purge_before(
+    directory: Database, database: Database, files: DocumentFiles, age: timedelta, origin: Origin
+) -> Purge:
     """A run for rows that are older than `age`. Raises TooRecent."""
     if age < MIN_AGE:
         raise TooRecent
-    return Purge(database, files, origin.at - age, origin)
+    return Purge(directory, database, files, origin.at - age, origin)
 
 
 async def _rows(next_page: NextPage) -> int:

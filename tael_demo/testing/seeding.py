@@ -16,18 +16,20 @@ from tael.base.cipher import Cipher
 from tael.base.clock import DemoClock
 from tael.base.key_ring import key_ring
 from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY
-from tael.db.database import Database
-from tael.db.migrate import migrate
-from tael.operations.store import store_over
+from tael.db.cells import Cells
+from tael.main import stores_over
+from tael_demo.cells import migrate_cells
 from tael_demo.seed import PLANS, DemoApp, seed
 from tael_demo.testing.template import APPS, CA_FILE
 
 ENCRYPTION_KEY_BYTES = 32
 
 
-def seed_database(folder: Path, database_url: str, accounts: Callable[[], list[dict[str, Any]]]) -> None:
+def seed_database(
+    folder: Path, database_url: str, accounts: Callable[[], list[dict[str, Any]]], cells: int
+) -> None:
     """Migrate and fill the database. `accounts` waits for the sandbox and returns its accounts."""
-    migrate(database_url)
+    migrate_cells(database_url, cells)
     encryption_key = secrets.token_bytes(ENCRYPTION_KEY_BYTES)
     descriptor = os.open(folder / ENCRYPTION_KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -41,8 +43,9 @@ def seed_database(folder: Path, database_url: str, accounts: Callable[[], list[d
 async def _seed(
     database_url: str, encryption_key: bytes, accounts: list[dict[str, Any]], clock: DemoClock
 ) -> list[DemoApp]:
-    async with Database(database_url) as database:
-        return await seed(store_over(database, Cipher(key_ring(encryption_key)), 0), accounts, clock.now())
+    async with Cells(database_url) as cells:
+        stores = stores_over(cells, Cipher(key_ring(encryption_key)), 0)
+        return await seed(stores.first, accounts, clock.now())
 
 
 def _row(demo_app: DemoApp, index: int) -> dict[str, Any]:

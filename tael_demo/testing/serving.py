@@ -44,6 +44,7 @@ def settings_for(
         encryption_keys=read_key_file(folder / ENCRYPTION_KEY),
         encryption_key_file=folder / ENCRYPTION_KEY,
         public_url=gateway_url,
+        cells=None,
         node=0,
         alipay_url=f"{sandbox_url}/gateway.do",
         alipay_instore_url=f"{sandbox_url}/gateway.do",
@@ -81,7 +82,7 @@ async def serve(
         server = SecondaryServer(listener_config(services, settings.http, GRACE_S))
         group.create_task(server.serve(sockets=[listener]))
         group.create_task(work_until(stop, services))
-        commands = group.create_task(_run_commands(services, respond))
+        commands = group.create_task(_run_commands(services.first, respond))
         ready()
         # A process forked from the tests may keep the pipe open, so the parent is watched as well.
         while not (commands.done() or stop.is_set() or server.should_exit or os.getppid() != parent):

@@ -39,10 +39,12 @@ class SandboxNotReady(Exception):
     """The sandbox ended, or was not ready in time. The message contains the last line of its log."""
 
 
-def copy_template(folder: Path) -> None:
-    """Fill `folder` with the files of a new instance. Raises EmbeddedPostgresError, SandboxNotReady, OSError."""
+def copy_template(folder: Path, cells: int = 1) -> None:
+    """Fill `folder` with the files of a new instance, whose database has so many cells.
+
+    Raises EmbeddedPostgresError, SandboxNotReady, OSError."""
     cache = _cache()
-    template = cache / _version()
+    template = cache / f"{_version()}-{cells}"
     with _locked(cache / "lock", fcntl.LOCK_SH):
         if template.exists():
             _copy(template, folder)
@@ -50,7 +52,7 @@ def copy_template(folder: Path) -> None:
     with _locked(cache / "lock", fcntl.LOCK_EX):
         if not template.exists():
             _remove_unused(cache)
-            _make(template)
+            _make(template, cells)
         _copy(template, folder)
 
 
@@ -78,7 +80,7 @@ def sandbox_urls(folder: Path, sandbox: "subprocess.Popen[bytes]") -> tuple[str,
         time.sleep(POLL_S)
 
 
-def _make(template: Path) -> None:
+def _make(template: Path, cells: int) -> None:
     """Start everything once, stop it, and keep the files."""
     with new_folder() as folder:
         sandbox = start_sandbox(folder)
@@ -86,7 +88,9 @@ def _make(template: Path) -> None:
             with EmbeddedPostgres(folder) as postgres:
                 from tael_demo.testing.seeding import seed_database
 
-                seed_database(folder, postgres.url, lambda: _accounts(sandbox_urls(folder, sandbox)[0]))
+                seed_database(
+                    folder, postgres.url, lambda: _accounts(sandbox_urls(folder, sandbox)[0]), cells
+                )
         finally:
             end(sandbox)
         (folder / POSTGRES / "port").unlink()  # copies that run in parallel need ports of their own

@@ -74,11 +74,12 @@ def statements() -> dict[str, str]:
         for name, value in constants.items()
         if isinstance(value, Table) and value.home is Home.CELL and value.name not in WITH_IDENTITY
     }
-    due_work = vars(store_over(Database("postgresql://none"), CIPHER, 0).due_work)
+    nowhere = Database("postgresql://none")
+    store = store_over(nowhere, nowhere, CIPHER, 0)
     searches = {
-        f"due_work.{name}.{place}": statement
-        for name in ("_has_due_rows", "_oldest_due")
-        for place, statement in enumerate(due_work[name])
+        f"{part}.{name}": vars(getattr(store, part))[name]
+        for part in ("due_work", "due_in_directory")
+        for name in ("_statement", "_oldest_due")
     }
     purges = {
         f"purge.{table}.{'next' if after else 'first'}_page": blanking_statement(table, after)

@@ -33,7 +33,7 @@ EXPORTED: Final = {
     "https_proxy": NOWHERE,
     "ALL_PROXY": NOWHERE,
 }
-TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'cell_00') ORDER BY tablename"
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlencode
 
-import psycopg
 import pytest
 from starlette.routing import Route
 
@@ -26,6 +25,7 @@ from tests.end_to_end.rig import Demo
 from tests.end_to_end.settlements import BILL, SETTLEMENTS, bill_rows, import_settlement, signed_get
 from tests.support.documents import MULTIPART, multipart, png
 from tests.support.http_calls import Answer
+from tests.support.postgres import cell_of_merchant, connect_to_cell
 from tests.support.routes import ROUTES_ONLY
 
 #: The application is built only to list its routes.
@@ -218,7 +218,7 @@ def victim(demo: Demo, shop: Merchant, tmp_path_factory: pytest.TempPathFactory)
 
 
 def state_of(demo: Demo, mchid: str) -> list[Any]:
-    with psycopg.connect(demo.database_url) as connection:
+    with connect_to_cell(demo.database_url, cell_of_merchant(demo.database_url, mchid)) as connection:
         return connection.execute(STATE, {"m": mchid}).fetchall()
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.end_to_end.applications import (
     FIELDS,
@@ -659,12 +660,13 @@ def test_personal_data_is_in_no_log_and_in_no_row_in_clear(demo: Demo, shop: Mer
         assert not [value for value in (secret, account, person, username) if value in text], log
     with psycopg.connect(demo.database_url) as connection:
         tables = [
-            row[0]
+            sql.Identifier(*row)
             for row in connection.execute(
-                "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+                "SELECT table_schema, table_name FROM information_schema.tables"
+                " WHERE table_schema = 'public' OR table_schema LIKE 'cell%'"
             )
         ]
         for table in tables:
-            rows = str(connection.execute(f'SELECT t::text FROM "{table}" AS t').fetchall())
+            rows = str(connection.execute(sql.SQL("SELECT t::text FROM {} AS t").format(table)).fetchall())
             assert not [value for value in (secret, account, person) if value in rows], table
             assert secret.encode().hex() not in rows

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
-import psycopg
 import pytest
 
+from tael.base.serial import cell_of
 from tests.end_to_end.merchant import CALLS, MOMENT, OFFLINE, ONLINE, Merchant, digest, send
 from tests.end_to_end.receiver import Call, Receiver, old_text
 from tests.end_to_end.rig import Demo, eventually
 from tests.support.http_calls import Answer
+from tests.support.postgres import connect_to_cell
 
 OLD_MEMBERS: Final = {
     "mchid",
@@ -75,7 +76,7 @@ def proven_new(call: Call, key: str) -> None:
 def recorded(demo: Demo, receiver: Receiver, opened: Answer, how_many: int) -> None:
     """Wait until the gateway has recorded this many calls: only then does the gap before the next one start."""
     receiver.wait(opened["out_trade_no"], how_many)
-    with psycopg.connect(demo.database_url, autocommit=True) as books:
+    with connect_to_cell(demo.database_url, cell_of(opened["syssn"]) or 0) as books:
 
         def counted() -> int:
             row = books.execute(ATTEMPTS, [opened["syssn"]]).fetchone()

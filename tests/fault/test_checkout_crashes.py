@@ -69,7 +69,7 @@ async def go_on(world: World, pay_type: PayType) -> Payment:
 async def test_a_crash_while_wallets_change_leaves_at_most_one_order_and_the_payer_can_continue(
     last: PayType, store: Store, crash_states: CrashStates
 ) -> None:
-    await store.database.execute("UPDATE app SET notify_url = 'http://shop'")
+    await store.directory.execute("UPDATE app SET notify_url = 'http://shop'")
     async for world, _ in each_crash(CHANGING, store, crash_states):
         assert len(payable(world)) <= 1
         order = await go_on(world, last)

@@ -93,7 +93,7 @@ def logs() -> Iterator[list[EventDict]]:
 async def test_a_crash_at_any_side_effect_neither_loses_nor_doubles_money(
     scenario: Scenario, store: Store, crash_states: CrashStates, logs: list[EventDict]
 ) -> None:
-    await store.database.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
+    await store.directory.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
     async for world, where in each_crash(scenario, store, crash_states):
         await world.restart()
         compare(world, await our_book(store), where)

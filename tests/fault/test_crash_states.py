@@ -75,7 +75,7 @@ OF_A_TRADE: Final[dict[str, Any]] = {
 @pytest.fixture
 async def finished(store: Store) -> World:
     """The whole story, without a crash."""
-    await store.database.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
+    await store.directory.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
     world = new_world(store, SCENARIO)
     await world.live(SCENARIO, Process())
     return world
@@ -108,11 +108,13 @@ async def test_a_reset_leaves_what_was_there_before_the_story(store: Store) -> N
 
 async def test_a_state_has_as_many_rows_as_each_table(finished: World) -> None:
     state = await crash_state(finished, SCENARIO)
-    tables = await finished.watch.database.fetch("SELECT relname FROM pg_stat_user_tables")
-    assert len(tables) > 15
-    for (table,) in tables:
-        rows = [row for of, row in state.rows if of == f'"public"."{table}"']
-        assert len(rows) == await count_of(finished.watch, table), table
+    store = finished.watch
+    tables = await store.database.fetch("SELECT schemaname, relname FROM pg_stat_user_tables")
+    assert {store.directory.schema, store.database.schema} <= {schema for schema, _ in tables}
+    assert len(tables) > 30
+    for schema, table in tables:
+        rows = [row for of, row in state.rows if of == f'"{schema}"."{table}"']
+        assert len(rows) == await count_of(store, f"{schema}.{table}"), table
 
 
 async def test_a_difference_in_any_row_is_checked(finished: World) -> None:

@@ -1,35 +1,40 @@
 """PostgreSQL is killed under concurrent payments and started again: what was acknowledged is in the database.
 
 Many payments share each commit, so one that was acknowledged before it would be lost here. The gateway's process is a
-real one, which recovers by itself.
+real one, which recovers by itself. Of two cells on two servers, one is killed and the other serves all the while.
 """
 
 import asyncio
 import base64
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import aiohttp
-import psycopg
 
-from tael.db.migrate import migrate
+from tael.db.cells import CellLocation, Cells, url_on
+from tael.db.migrate import migrate, migrate_cell
+from tael.main import stores_over
 from tael_demo.embedded.server import EmbeddedPostgres
 from tests.end_to_end.rig import END_LIMIT_S, ROOT
 from tests.integration.api.test_rate_limits import signed
 from tests.support.micropay import Micropay
 from tests.support.ports import reserved_ports
-from tests.support.store import ENCRYPTION_KEY, entered_store, with_a_merchant
-from tests.support.values import APPCODE, MCHID
+from tests.support.postgres import connect_to_cell
+from tests.support.store import CIPHER, ENCRYPTION_KEY, entered_store, with_a_merchant
+from tests.support.values import APPCODE, MCHID, ORIGIN, a_merchant, a_wechat_account, an_app
 
 #: Concurrent payments.
 SENDERS: Final = 64
@@ -40,6 +45,8 @@ AMOUNT_MINOR: Final = 1000
 #: 0.6 %
 FEE_RATE_PPM: Final = 6000
 FEE_MINOR: Final = 6
+#: In the second cell.
+OTHER_MCHID: Final = "mch2"
 ACKNOWLEDGED: Final = "0000"
 #: Not done, or not known: then the merchant repeats the request, or queries.
 UNACKNOWLEDGED: Final = {"1112", "1145"}
@@ -52,14 +59,21 @@ FROM payment p
 """
 
 
+#: By syssn.
+Rows = Mapping[str, tuple[Any, ...]]
+
+
 @dataclass
 class Load:
     """Senders on a thread, each with one payment at a time, and the wallet. PostgreSQL needs the main thread."""
 
     gateway: str
+    mchids: Sequence[str] = (MCHID,)
     wallet: Micropay = field(default_factory=Micropay)
     acknowledged: dict[str, str] = field(default_factory=dict)  #: syssn by reference
+    of_merchant: Counter[str] = field(default_factory=Counter)  #: how many of these, by mchid
     others: Counter[str] = field(default_factory=Counter)  #: further responses, by respcd
+    refused: Counter[str] = field(default_factory=Counter)  #: how many of these, by mchid
     changed: threading.Condition = field(default_factory=threading.Condition)
     is_over: bool = False
 
@@ -68,11 +82,11 @@ class Load:
             number = 0
             while not self.is_over:
                 number += 1
-                await self._pay(session, f"{sender}-{number}")
+                await self._pay(session, self.mchids[sender % len(self.mchids)], f"{sender}-{number}")
 
-    async def _pay(self, session: aiohttp.ClientSession, reference: str) -> None:
+    async def _pay(self, session: aiohttp.ClientSession, mchid: str, reference: str) -> None:
         params = {
-            "mchid": MCHID,
+            "mchid": mchid,
             "out_trade_no": reference,
             "pay_type": "800208",
             "txamt": str(AMOUNT_MINOR),
@@ -84,37 +98,49 @@ class Load:
         url = f"{self.gateway}/trade/v1/payment"
         async with session.post(url, data=params, headers=headers) as response:
             answer = await response.json()
-        self._note(reference, answer)
+        self._note(mchid, reference, answer)
 
-    def _note(self, reference: str, answer: dict[str, Any]) -> None:
+    def _note(self, mchid: str, reference: str, answer: dict[str, Any]) -> None:
         with self.changed:
             if answer["respcd"] == ACKNOWLEDGED:
                 self.acknowledged[reference] = answer["syssn"]
+                self.of_merchant[mchid] += 1
             else:
                 self.others[answer["respcd"]] += 1
+                self.refused[mchid] += 1
             self.changed.notify_all()
 
     def wait_for(self, acknowledged: int = 0, others: int = 0) -> None:
-        def is_reached() -> bool:
-            return len(self.acknowledged) >= acknowledged and self.others.total() >= others
+        self._wait_until(lambda: len(self.acknowledged) >= acknowledged and self.others.total() >= others)
 
+    def wait_for_more(self, number: int, *mchids: str) -> None:
+        """Until so many more payments of each of these merchants are acknowledged."""
+        wanted = {mchid: self.of_merchant[mchid] + number for mchid in mchids}
+        self._wait_until(lambda: all(self.of_merchant[mchid] >= wanted[mchid] for mchid in mchids))
+
+    def wait_for_refusals(self, number: int, mchid: str) -> None:
+        """Until so many more payments of this merchant are not."""
+        wanted = self.refused[mchid] + number
+        self._wait_until(lambda: self.refused[mchid] >= wanted)
+
+    def _wait_until(self, is_reached: Callable[[], bool]) -> None:
         with self.changed:
-            assert self.changed.wait_for(is_reached, LIMIT_S), (len(self.acknowledged), self.others)
+            assert self.changed.wait_for(is_reached, LIMIT_S), (self.of_merchant, self.others)
 
 
 @contextmanager
-def under_load(postgres: EmbeddedPostgres, folder: Path) -> Iterator[Load]:
-    """A gateway, a wallet and senders. Raises what ended a sender."""
+def under_load(url: str, folder: Path, *mchids: str) -> Iterator[Load]:
+    """A gateway on the database at `url`, a wallet and senders. Raises what ended a sender."""
     with reserved_ports(1) as (port,):
-        yield from _loaded(Load(f"http://127.0.0.1:{port}"), port, postgres, folder)
+        yield from _loaded(Load(f"http://127.0.0.1:{port}", mchids or (MCHID,)), port, url, folder)
 
 
-def _loaded(load: Load, port: int, postgres: EmbeddedPostgres, folder: Path) -> Iterator[Load]:
+def _loaded(load: Load, port: int, url: str, folder: Path) -> Iterator[Load]:
     failures = []
 
     async def run() -> None:
         async with load.wallet.serving() as wallet_url:
-            with gateway(port, postgres.url, wallet_url, folder / "gateway.log"):
+            with gateway(port, url, wallet_url, folder / "gateway.log"):
                 await until_served(load.gateway)
                 async with asyncio.TaskGroup() as senders:
                     for sender in range(SENDERS):
@@ -172,8 +198,8 @@ async def add_merchant(url: str) -> None:
     """Each of its payments has an entry, one of its fee, and a webhook."""
     async with entered_store(url) as store:
         await with_a_merchant(store)
-        await store.database.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
-        await store.database.execute("UPDATE wallet_account SET fee_rate_ppm = $1", FEE_RATE_PPM)
+        await store.directory.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
+        await store.directory.execute("UPDATE wallet_account SET fee_rate_ppm = $1", FEE_RATE_PPM)
 
 
 def kill(postgres: EmbeddedPostgres) -> None:
@@ -187,16 +213,90 @@ def test_what_was_acknowledged_before_postgresql_was_killed_is_in_the_database(r
         url = postgres.url
         migrate(url)
         asyncio.run(add_merchant(url))
-        with under_load(postgres, readable_folder) as load:
+        with under_load(url, readable_folder) as load:
             load.wait_for(acknowledged=ENOUGH)
             kill(postgres)
             load.wait_for(others=load.others.total() + SENDERS)
             postgres.stop()
             assert postgres.start() == url
             load.wait_for(acknowledged=len(load.acknowledged) + ENOUGH)
-        with psycopg.connect(url) as connection:
-            rows = {row[0]: row[1:] for row in connection.execute(BOOKED)}
+        check(load, booked(url))
 
+
+@contextmanager
+def two_servers(folder: Path) -> Iterator[tuple[EmbeddedPostgres, EmbeddedPostgres, str]]:
+    """The server of the directory and the first cell, that of the second cell, and the URL of both.
+
+    They have different passwords, so these are in a file.
+    """
+    parts, passwords = [folder / name for name in ("first", "second")], folder / "passwords"
+    for part in parts:
+        part.mkdir(mode=0o755)
+    with EmbeddedPostgres(parts[0]) as first, EmbeddedPostgres(parts[1]) as second:
+        logins = [urlsplit(postgres.url) for postgres in (first, second)]
+        lines = [f"{login.hostname}:{login.port}:*:{login.username}:{login.password}" for login in logins]
+        passwords.write_text("\n".join(lines))
+        passwords.chmod(0o600)
+        login = logins[0]
+        url = f"postgresql://{login.username}@{login.hostname}:{login.port}/tael?passfile={passwords}"
+        migrate(url)
+        location = CellLocation(1, f"{logins[1].hostname}:{logins[1].port}")
+        migrate_cell(url, location)
+        asyncio.run(add_merchants(url, location))
+        yield first, second, url
+
+
+async def add_merchants(url: str, second: CellLocation) -> None:
+    """One in each cell."""
+    async with Cells(url) as cells:
+        await cells.add(second)
+        store = stores_over(cells, CIPHER, 9).first
+        await store.merchants.add_app(an_app(), ORIGIN)
+        for cell, mchid in enumerate((MCHID, OTHER_MCHID)):
+            await store.merchants.add_merchant(a_merchant(mchid, cell=cell), ORIGIN)
+            account = replace(a_wechat_account(f"wechat{cell}"), mchid=mchid, sub_mch_id=f"{cell}")
+            await store.accounts.add(account, ORIGIN)
+        await store.directory.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
+        await store.directory.execute("UPDATE wallet_account SET fee_rate_ppm = $1", FEE_RATE_PPM)
+
+
+def test_while_the_server_of_a_cell_is_down_the_merchants_of_the_others_pay(readable_folder: Path) -> None:
+    with two_servers(readable_folder) as (_, second, url):
+        with under_load(url, readable_folder, MCHID, OTHER_MCHID) as load:
+            load.wait_for_more(ENOUGH, MCHID, OTHER_MCHID)
+            kill(second)
+            load.wait_for_refusals(SENDERS, OTHER_MCHID)
+            before = load.refused[MCHID]
+            load.wait_for_more(ENOUGH, MCHID)
+            status, ready = got(f"{load.gateway}/readyz")
+            assert (status, list(json.loads(ready)["cells_down"])) == (200, ["cell_01"])
+            assert 'tael_cell_up{schema="cell_01"} 0.0' in got(f"{load.gateway}/metrics")[1]
+            second.stop()
+            second.start()
+            load.wait_for_more(ENOUGH, MCHID, OTHER_MCHID)
+            assert load.refused[MCHID] == before == 0
+        with connect_to_cell(url, 0) as connection:
+            of_first = dict(connection.execute("SELECT syssn, substr(syssn, 11, 2) FROM payment").fetchall())
+        assert set(of_first.values()) == {"00"}
+        check(load, {**booked(url), **booked(url_on(url, servers_in(second.url)), 1)})
+
+
+def got(url: str) -> tuple[int, str]:
+    with urlopen(url, timeout=LIMIT_S) as answer:
+        return answer.status, answer.read().decode()
+
+
+def servers_in(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def booked(url: str, cell: int = 0) -> Rows:
+    with connect_to_cell(url, cell) as connection:
+        return {row[0]: row[1:] for row in connection.execute(BOOKED)}
+
+
+def check(load: Load, rows: Rows) -> None:
+    """Everything that was acknowledged is there, and nothing is half done."""
     assert set(load.others) <= UNACKNOWLEDGED
     for reference, syssn in load.acknowledged.items():
         number, state, _, _, entries, webhooks = rows[syssn]

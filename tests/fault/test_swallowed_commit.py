@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.end_to_end.conftest import merchant_of
 from tests.end_to_end.merchant import Merchant
 from tests.end_to_end.rig import Demo, eventually
 from tests.support.http_calls import Answer
-from tests.support.postgres import temporary_database
+from tests.support.postgres import connect_to_cell, temporary_database
 from tests.support.wire import Wire
 
 #: Longer than any initial request, so that its sender must have died.
@@ -34,7 +33,7 @@ class WiredShop:
 
     def committed(self, reference: str) -> list[tuple[str, str]]:
         """Syssn and state of the payments under a merchant's reference."""
-        with psycopg.connect(self.database_url) as connection:
+        with connect_to_cell(self.database_url) as connection:
             return connection.execute(
                 "SELECT syssn, state FROM payment WHERE reference = %s ORDER BY syssn", [reference]
             ).fetchall()

@@ -131,7 +131,7 @@ async def pay_after_the_close(world: World, gateway: PaymentContext) -> None:
 async def test_a_crash_at_any_side_effect_neither_loses_late_money_nor_notifies_twice(
     store: Store, crash_states: CrashStates
 ) -> None:
-    await store.database.execute("UPDATE app SET notify_url = 'http://shop'")
+    await store.directory.execute("UPDATE app SET notify_url = 'http://shop'")
     scenario = Scenario("late money", Payer.WAITS, pay_after_the_close)
     async for world, where in each_crash(scenario, store, crash_states):
         await world.restart()

@@ -19,7 +19,7 @@ async def other_store(store: Store, database_url: str) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def scene(store: Store) -> Scene:
-    await store.database.execute("UPDATE app SET notify_url = 'http://shop'")
+    await store.directory.execute("UPDATE app SET notify_url = 'http://shop'")
     return scene_of(store)
 
 

@@ -19,6 +19,8 @@ from typing import Final
 
 import asyncpg
 
+from tael.base.serial import cell_of
+from tael.db.cells import schema_of
 from tests.end_to_end.rig import free_port_block
 from tests.soak.merchant import Members
 from tests.soak.neighbours import quantile
@@ -135,7 +137,8 @@ class Isolation(Soak):
     @asynccontextmanager
     async def _stopped_while_it_refunds(self, syssn: str) -> AsyncIterator[bool]:
         """Stop one process. Yields whether it has this payment's row locked in an open transaction."""
-        connection = await asyncpg.connect(self._database_url)
+        schema = schema_of(cell_of(syssn) or 0)
+        connection = await asyncpg.connect(self._database_url, server_settings={"search_path": schema})
         [child] = self._stack.running(APIS[:1])
         try:
             async with connection.transaction():

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import asyncpg
+import psycopg
 
+from tael.db.cells import schema_of
 from tests.soak.rows import (
     EntryRow,
     OurBook,
@@ -77,9 +79,22 @@ JOIN payment AS p ON p.mchid = r.mchid AND p.syssn = r.payment_syssn
 WHERE r.state = 'DONE' AND p.notify_merchant AND NOT EXISTS (
     SELECT FROM webhook AS h WHERE h.mchid = r.mchid AND h.cause = r.syssn AND h.kind = 'refund')
 """
+ALL_CELLS: Final = "all_cells"
 LEASED_TABLES: Final = """
-SELECT table_name FROM information_schema.columns WHERE column_name = 'lease_until' AND table_schema = 'public'
+SELECT format('%I.%I', table_schema, table_name) AS table_name FROM information_schema.columns
+WHERE column_name = 'lease_until' AND table_schema ~ '^(public|cell_[0-9]{2})$'
 """
+
+
+def show_all_cells(url: str, cells: int) -> None:
+    """Create a schema with a view of each table of cells, over all of them."""
+    with psycopg.connect(url) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {ALL_CELLS} CASCADE; CREATE SCHEMA {ALL_CELLS}".encode())
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'cell_00'").fetchall()
+        for (table,) in tables:
+            parts = [f'SELECT * FROM {schema_of(number)}."{table}"' for number in range(cells)]
+            view = f'CREATE VIEW {ALL_CELLS}."{table}" AS {" UNION ALL ".join(parts)}'
+            connection.execute(view.encode())
 
 
 class BookReader:
@@ -92,7 +107,12 @@ class BookReader:
 
     async def __aenter__(self) -> Self:
         self._pool = await asyncpg.create_pool(
-            self._url, min_size=0, max_size=3, timeout=5, command_timeout=20
+            self._url,
+            min_size=0,
+            max_size=3,
+            timeout=5,
+            command_timeout=20,
+            server_settings={"search_path": f"{ALL_CELLS}, public"},
         )
         return self
 

@@ -24,12 +24,15 @@ from tael_demo.seed import DemoApp, seed
 from tael_demo.stack import DemoPaths, DemoStack, listener_of, running_wallets
 from tests.soak.merchant import merchants_of
 from tests.soak.plan import APIS, WORKERS
+from tests.soak.reading import show_all_cells
 from tests.support.values import ORIGIN
 from tests.support.wire import Wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: The shops whose merchants hold unmatched payments; the others return them.
 HOLDING_SHOPS: Final = frozenset({"wechat_only", "chain_west"})
+#: Schemas of the one database, over which the merchants are spread.
+CELLS: Final = 2
 NODES: Final = {name: f"{number:02d}" for number, name in enumerate((*APIS, *WORKERS), start=11)}
 
 
@@ -81,13 +84,14 @@ class SoakStack:
 @contextmanager
 def running_soak(port: int, data: Path, mutant: str = "") -> Iterator[SoakStack]:
     """Start everything; every process of the gateway runs as `mutant`, if given."""
-    place = DemoPaths(port, data.resolve())
+    place = DemoPaths(port, data.resolve(), cells=CELLS)
     with (
         running_wallets(place) as demo_stack,
         Wire(demo_stack.database_url) as wire,
         listener_of(place) as listener,
     ):
         apps = asyncio.run(_seed(demo_stack))
+        show_all_cells(demo_stack.database_url, CELLS)
         environment = {**demo_stack.environment, "TAEL_DATABASE_URL": wire.url}
         _start_gateway(demo_stack, listener, environment, mutant)
         yield SoakStack(demo_stack, wire, apps, DemoClock(place.data / "clock"))

@@ -23,11 +23,11 @@ KEYS = """
 SELECT c.table_name, array_agg(k.column_name::text ORDER BY k.ordinal_position) AS key
 FROM information_schema.table_constraints AS c
 JOIN information_schema.key_column_usage AS k USING (constraint_schema, constraint_name, table_name)
-WHERE c.table_schema = current_schema() AND c.constraint_type = 'PRIMARY KEY' GROUP BY 1
+WHERE c.table_schema IN ('public', 'cell_00') AND c.constraint_type = 'PRIMARY KEY' GROUP BY 1
 """
 COLUMNS = """
 SELECT table_name, column_name FROM information_schema.columns
-WHERE table_schema = current_schema() AND column_name LIKE '%\\_encrypted' ORDER BY 1, 2
+WHERE table_schema IN ('public', 'cell_00') AND column_name LIKE '%\\_encrypted' ORDER BY 1, 2
 """
 SCANS = [Scan(kind, "application/pdf", kind.value.encode() * 9) for kind in list(DocumentKind)[:3]]
 
@@ -73,11 +73,11 @@ async def signed_up(store: Store, folder: Path, cipher: Cipher, name: str) -> st
 
 async def ciphertexts_in(store: Store) -> list[Stored]:
     """All of the schema's columns, by table, column and key."""
-    keys = {row["table_name"]: row["key"] for row in await store.database.fetch(KEYS)}
+    keys = {row["table_name"]: row["key"] for row in await store.directory.fetch(KEYS)}
     found = []
-    for table, column in [tuple(row) for row in await store.database.fetch(COLUMNS)]:
+    for table, column in [tuple(row) for row in await store.directory.fetch(COLUMNS)]:
         names = ", ".join(keys[table])
-        rows = await store.database.fetch(
+        rows = await store.directory.fetch(
             f"SELECT {names}, {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY {names}"
         )
         found += [Stored(table, column, tuple(row)[:-1], row[column]) for row in rows]

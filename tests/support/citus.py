@@ -34,6 +34,7 @@ NODE: Final = """
 SELECT DISTINCT s.nodename, s.nodeport FROM citus_shards AS s JOIN pg_class AS c ON c.oid = s.table_name
 WHERE c.relnamespace = to_regnamespace(%s)
 """
+ADD_CELLS: Final = "INSERT INTO public.cell_location (cell, servers) VALUES (0, ''), (1, '') ON CONFLICT DO NOTHING"
 NODES: Final = "SELECT nodename, nodeport FROM pg_dist_node ORDER BY groupid"
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -64,12 +65,12 @@ def create_schemas() -> None:
         _migrate(connection, Home.DIRECTORY)
         for table in _tables(connection, DIRECTORY):
             connection.execute("SELECT create_reference_table(%s)", [table])
-        for number, cell in enumerate(CELLS):
+        for cell in CELLS:
             connection.execute("SET citus.enable_schema_based_sharding = on")
             _execute(connection, "CREATE SCHEMA {}", cell)
             _execute(connection, "SET search_path = {}", cell)
             _migrate(connection, Home.CELL)
-            _add_row(connection, cell, number)
+        connection.execute(ADD_CELLS)
 
 
 def node_of(cell: str) -> Node:
@@ -86,11 +87,12 @@ def nodes() -> list[Node]:
 
 
 def empty_tables() -> None:
-    """Delete all rows, and insert the one of each cell again."""
+    """Delete all rows, and insert those of each cell again."""
     with _connected() as connection, connection.transaction():
         for schema in (*CELLS, DIRECTORY):
             for table in reversed(_tables(connection, schema)):
                 _execute(connection, "DELETE FROM {}.{}", schema, table)
+        connection.execute(ADD_CELLS)
         for number, cell in enumerate(CELLS):
             _add_row(connection, cell, number)
 

@@ -6,13 +6,13 @@ from typing import Any, Final
 from tael.channels.outcomes import PayCode
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment
-from tests.support.store import paid
+from tests.support.store import database_of, paid
 from tests.support.values import MCHID, NOW, a_link, a_payment
 
 OLD: Final = NOW - timedelta(days=100)
 #: Older than 99 days: so are the rows of `finish`.
 AGE: Final = timedelta(days=99)
-TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'cell_00') ORDER BY tablename"
 
 
 async def finish(store: Store, **changes: Any) -> Payment:
@@ -78,6 +78,6 @@ async def contents(store: Store) -> dict[str, list[dict[str, Any]]]:
     """All rows, by table."""
     names = [row["tablename"] for row in await store.database.fetch(TABLES)]
     return {
-        name: sorted((dict(row) for row in await store.database.fetch(f'SELECT * FROM "{name}"')), key=str)
+        name: sorted(map(dict, await database_of(store, name).fetch(f'SELECT * FROM "{name}"')), key=str)
         for name in names
     }

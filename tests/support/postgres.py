@@ -11,15 +11,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
+from tael.db.cells import schema_of
 from tael_demo.embedded.server import EmbeddedPostgres
-from tests.support import citus
+from tests.support import cells, citus
 
-TEMPLATE = "tael_template"
+#: With one cell, and with two.
+TEMPLATES = ("tael_template", "tael_template_2")
+
+ADD_CELL = sql.SQL("INSERT INTO cell_location (cell, servers) VALUES (1, '')")
+GRANT_ALL = sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public, {} TO CURRENT_USER")
+SET_SEARCH_PATH = sql.SQL("ALTER DATABASE {} SET search_path = {}")
 
 #: A database is 300 files, and some disks take a millisecond for each; this folder is in memory.
 MEMORY = Path("/dev/shm")
@@ -41,7 +48,7 @@ def open_folder() -> Iterator[Path]:
 
 @contextmanager
 def migrated_server() -> Iterator[str]:
-    """The url of a new server whose template database has the whole schema.
+    """The url of a new server with template databases of one cell and of two.
 
     Its owner may change rows that are only added: many tests undo what they did, or act as an attacker.
     """
@@ -52,25 +59,30 @@ def migrated_server() -> Iterator[str]:
         yield citus.COORDINATOR
         return
     with open_folder() as folder, EmbeddedPostgres(folder) as postgres:
-        create_database(postgres.url, TEMPLATE)
-        template = with_database(postgres.url, TEMPLATE)
-        migrate(template)
-        _execute(template, sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO CURRENT_USER"))
+        for number, name in enumerate(TEMPLATES):
+            create_database(postgres.url, name, TEMPLATES[0] if number else "template1")
+            template = with_database(postgres.url, name)
+            if number:
+                _execute(template, ADD_CELL)
+            migrate(template)
+            _execute(template, GRANT_ALL.format(sql.Identifier(schema_of(number))))
         yield postgres.url
 
 
 @contextmanager
-def temporary_database(server_url: str, template: str = TEMPLATE) -> Iterator[str]:
+def temporary_database(server_url: str, template: str | None = None) -> Iterator[str]:
     """The url of a copy of `template`, which is dropped afterwards even while clients are connected.
 
-    With Citus, that of a cell, whose tables and those of the directory are empty.
+    By default it is the one that has the cell of this test. With Citus, it is that of the cell's node, whose tables and
+    those of the directory are empty.
     """
-    if citus.COORDINATOR and template == TEMPLATE:
+    if citus.COORDINATOR and template is None:
         citus.empty_tables()
-        yield citus.node_of(citus.CELLS[0]).url(citus.CELLS[0], citus.DIRECTORY)
+        cell = citus.CELLS[cells.current()]
+        yield citus.node_of(cell).url(citus.DIRECTORY, cell)
         return
     name = f"test_{secrets.token_hex(6)}"
-    create_database(server_url, name, template)
+    create_database(server_url, name, template or TEMPLATES[cells.current()])
     try:
         yield with_database(server_url, name)
     finally:
@@ -78,9 +90,17 @@ def temporary_database(server_url: str, template: str = TEMPLATE) -> Iterator[st
 
 
 def create_database(server_url: str, name: str, template: str = "template1") -> None:
-    """Its files are copied as they are, which takes half the time of writing them to the log as well."""
+    """Its files are copied as they are, which takes half the time of writing them to the log as well.
+
+    Connections of tests see the tables of the directory and of the test's cell. tael's own see one of them only.
+    """
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-    _execute(server_url, statement.format(sql.Identifier(name), sql.Identifier(template)))
+    database = sql.Identifier(name)
+    _execute(
+        server_url,
+        statement.format(database, sql.Identifier(template)),
+        SET_SEARCH_PATH.format(database, sql.SQL(cells.search_path())),
+    )
 
 
 def create_role(server_url: str, name: str) -> None:
@@ -116,6 +136,18 @@ def logged_in(url: str, name: str) -> str:
 def as_role(url: str, name: str) -> str:
     """The url of connections that act as the role."""
     return f"{url}?options=-c%20role%3D{name}"
+
+
+def connect_to_cell(url: str, cell: int = 0) -> "psycopg.Connection[tuple[Any, ...]]":
+    """A connection that sees the directory and a cell. Each statement is a transaction."""
+    return psycopg.connect(url, options=f"-c search_path=public,{schema_of(cell)}", autocommit=True)
+
+
+def cell_of_merchant(url: str, mchid: str) -> int:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT cell FROM merchant WHERE mchid = %s", [mchid]).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def drop_database(server_url: str, name: str) -> None:

@@ -13,6 +13,8 @@ ROUTES_ONLY: Final = cast(
     Services,
     SimpleNamespace(
         store=SimpleNamespace(
+            cell=0,
+            directory=None,
             database=SimpleNamespace(limits=SimpleNamespace(call_s=1.0)),
             merchants=None,
             applications=None,

@@ -10,6 +10,6 @@ from tael_demo.testing.template import APPS, copy_template
 
 
 def seed_folder(folder: Path) -> None:
-    """Fill `folder`, which is empty and which any user may enter."""
-    copy_template(folder)
+    """Fill `folder`, which is empty and which any user may enter. Merchants are in two cells."""
+    copy_template(folder, cells=2)
     (folder / APPS).unlink()  # for instances of the fixtures; no file of a demo

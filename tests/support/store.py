@@ -1,21 +1,27 @@
 """Stores on real databases, and rows for them."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 from tael.base.cipher import Cipher
 from tael.base.key_ring import key_ring
-from tael.db.database import Database
+from tael.db.cells import Cells
+from tael.db.database import MIGRATIONS, Database
+from tael.db.tables import Home
+from tael.incidents.store.incidents import Incidents, IncidentsOf
 from tael.ledger.domain.entries import Entry
+from tael.main import stores_over
 from tael.merchants.domain.merchant import UnmatchedPolicy
-from tael.operations.store import Store, store_over
+from tael.operations.store import Store
 from tael.payments.domain.entries import payment_entry
 from tael.payments.domain.payment import Payment
 from tael.payments.store.payments import Change
 from tael.payments.store.tables import PaymentTables
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
+from tests.support.cells import current as current_cell
 from tests.support.values import (
     NOW,
     ORIGIN,
@@ -29,13 +35,28 @@ from tests.support.values import (
 ENCRYPTION_KEY: Final = bytes(range(32))
 CIPHER: Final = Cipher(key_ring(ENCRYPTION_KEY))
 NODE: Final = 9
+DIRECTORY_TABLES: Final = frozenset(
+    table
+    for path in (MIGRATIONS / Home.DIRECTORY).glob("*.sql")
+    for table in re.findall(r"^CREATE TABLE (\w+) \(", path.read_text("utf-8"), re.MULTILINE)
+)
 
 
 @asynccontextmanager
 async def entered_store(database_url: str, node: int = NODE) -> AsyncIterator[Store]:
     """A process's store on the database at `database_url`."""
-    async with Database(database_url) as database:
-        yield store_over(database, CIPHER, node)
+    async with Cells(database_url) as cells:
+        stores = stores_over(cells, CIPHER, node)
+        yield await stores.of_cell.of(current_cell())
+
+
+def incidents_of(incidents: Incidents) -> IncidentsOf:
+    """Of every merchant, since there is one cell."""
+
+    async def of(_: str) -> Incidents:
+        return incidents
+
+    return of
 
 
 async def with_a_merchant(store: Store) -> None:
@@ -53,7 +74,7 @@ async def with_a_merchant(store: Store) -> None:
 
 async def set_policy(store: Store, policy: UnmatchedPolicy) -> None:
     """Set every merchant's policy for unmatched payments. A process may have the old one cached for a second."""
-    await store.database.execute("UPDATE merchant SET unmatched_payments = $1", policy.value)
+    await store.directory.execute("UPDATE merchant SET unmatched_payments = $1", policy.value)
 
 
 def being_paid(payment: Payment) -> Change:
@@ -88,8 +109,13 @@ async def current(store: PaymentTables, payment: Payment) -> Payment:
     return row
 
 
+def database_of(store: Store, table: str) -> Database:
+    """The directory or the cell."""
+    return store.directory if table in DIRECTORY_TABLES else store.database
+
+
 async def count_of(store: Store, table: str) -> int:
-    rows = await store.database.fetch(f"SELECT count(*) AS rows FROM {table}")
+    rows = await database_of(store, table).fetch(f"SELECT count(*) AS rows FROM {table}")
     return int(rows[0]["rows"])
 
 

@@ -17,6 +17,7 @@ from tael.payments.domain.checkout import CheckoutLink
 from tael.payments.domain.payment import FIRST_CHECK, Payment, State
 from tael.payments.domain.refund import Refund
 from tael.payments.domain.reversal import Reversal
+from tests.support import cells
 
 NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MCHID: Final = "mch1"
@@ -47,7 +48,7 @@ def origin_at(at: datetime) -> Origin:
 
 def new_syssn() -> str:
     """A syssn that is unique in this test process."""
-    return f"2026010201009900{next(_numbers):08d}"
+    return f"2026010201{cells.current():02d}9900{next(_numbers):08d}"
 
 
 def a_payment(pay_type: PayType = ONLINE, **changes: Any) -> Payment:
@@ -164,7 +165,7 @@ def an_app(appcode: str = APPCODE, **changes: Any) -> App:
 
 
 def a_merchant(mchid: str = MCHID, appcode: str = APPCODE, **changes: Any) -> Merchant:
-    return replace(Merchant(mchid, appcode, f"Shop {mchid}", "HKD"), **changes)
+    return replace(Merchant(mchid, appcode, f"Shop {mchid}", "HKD", cell=cells.current()), **changes)
 
 
 def an_alipay_account(

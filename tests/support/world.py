@@ -62,8 +62,12 @@ class World:
     def services(self, process: Process) -> Services:
         """The services inside `process`."""
         database = CrashingDatabase(self.watch.database, process)
-        serials = Serials(database, NODE, middle_step)
-        store = replace(store_over(database, CIPHER, NODE), serials=serials)
+        cell = self.watch.cell
+        serials = Serials(database, NODE, middle_step, cell=cell)
+        store = replace(
+            store_over(CrashingDatabase(self.watch.directory, process), database, CIPHER, NODE, cell=cell),
+            serials=serials,
+        )
         return services_over(
             store,
             {

@@ -145,6 +145,16 @@ def test_a_node_is_a_number_from_0_to_99(node: str) -> None:
     assert "TAEL_NODE must be a number from 0 to 99" in refusal_of(TAEL_NODE=node)
 
 
+@pytest.mark.parametrize(("text", "cells"), [("", None), ("0", {0}), ("0,12,3", {0, 3, 12})])
+def test_a_worker_has_all_cells_or_those_that_are_named(text: str, cells: set[int] | None) -> None:
+    assert read_settings(GOOD | {"TAEL_CELLS": text}).cells == cells
+
+
+@pytest.mark.parametrize("text", ["x", "1,", "100", "-1", "1 2", "٣"])
+def test_cells_are_numbers_with_commas(text: str) -> None:
+    assert "TAEL_CELLS must be numbers of cells" in refusal_of(TAEL_CELLS=text)
+
+
 @pytest.mark.parametrize("count", ["6", "101", "-7", "many", "7.5"])
 def test_connections_are_enough_for_every_kind_of_work(count: str) -> None:
     assert "TAEL_DATABASE_CONNECTIONS must be a number from 7 to 100" in refusal_of(

@@ -4,7 +4,7 @@ Rows are returned as stored. Pages use keyset pagination: each starts after the 
 """
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -131,13 +131,9 @@ FROM {name} AS n WHERE (n.mchid, n.{name}_id) > ($1, $2) ORDER BY n.mchid, n.{na
 """
     for name in ("remittance", "conversion")
 )
-MERCHANTS: Final = "SELECT mchid FROM merchant"
-#: $1 are all merchants.
 CHAINS: Final = """
 SELECT m.mchid, s.mchid IS NOT NULL AS is_kept, s.next_day
-FROM (
-    SELECT unnest($1::text[]) AS mchid UNION SELECT mchid FROM daily_close UNION SELECT mchid FROM ledger_digest
-) AS m
+FROM (SELECT unnest($1::text[]) AS mchid UNION SELECT mchid FROM daily_close UNION SELECT mchid FROM ledger_digest) AS m
 LEFT JOIN daily_close AS s USING (mchid) ORDER BY m.mchid
 """
 DIGESTS: Final = """
@@ -146,11 +142,6 @@ WHERE mchid = $1 AND ($2::date IS NULL OR day > $2) ORDER BY day LIMIT $3
 """
 
 Key = tuple[str, str]
-
-
-async def merchants_of(database: Database) -> list[str]:
-    """All merchants. The daily close of each was written with it. Raises StoreUnavailable."""
-    return [row["mchid"] for row in await database.fetch(MERCHANTS)]
 
 
 @asynccontextmanager
@@ -214,9 +205,9 @@ class Snapshot:
                     if row["syssn"] is not None and not row["is_there"]:
                         yield Missing(row["of"], row["mchid"], row["syssn"], row["named_by"])
 
-    async def chains(self, merchants: Sequence[str]) -> list[Chain]:
-        """One for each of `merchants`, which were read before, and for others that have ledger digests."""
-        rows = await self._connection.fetch(CHAINS, merchants)
+    async def chains(self, mchids: Collection[str]) -> list[Chain]:
+        """One for each of these merchants, and for those with a daily close or ledger digests."""
+        rows = await self._connection.fetch(CHAINS, list(mchids))
         return [Chain(row["mchid"], row["is_kept"], row["next_day"]) for row in rows]
 
     async def digests(self, mchid: str) -> AsyncIterator[LedgerDigest]:

@@ -71,10 +71,10 @@ async def write_audit_entries(connection: "Connection", home: Home, entries: Seq
 
 
 class AuditLog:
-    """Reads both tables."""
+    """Reads the table of the directory and that of one cell."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, directory: Database, database: Database) -> None:
+        self._databases: Final = {Home.DIRECTORY: directory, Home.CELL: database}
 
     async def newest(
         self,
@@ -89,7 +89,9 @@ class AuditLog:
         found: list[AuditEntry] = []
         for table in TABLES.values():
             statement = LIST.format(select=table.select, name=table.name)
-            rows = await self._database.fetch(statement, actor, subject_kind, subject_id, since, limit)
+            rows = await self._databases[table.home].fetch(
+                statement, actor, subject_kind, subject_id, since, limit
+            )
             found += map(table.read, rows)
         return _newest(found, limit)
 

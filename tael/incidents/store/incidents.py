@@ -3,7 +3,7 @@
 An incident about an unmatched payment is written with the evidence of it; `tael/unmatched/` continues from there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -92,6 +92,10 @@ async def resolve_incidents_about(
 ) -> None:
     """Resolve the open incidents of this kind and subject in the caller's transaction."""
     await connection.execute(RESOLVE_ABOUT, mchid, subject_id, kind, at, note)
+
+
+#: The table in the cell of a merchant, by mchid. Raises StoreUnavailable.
+IncidentsOf = Callable[[str], Awaitable["Incidents"]]
 
 
 class Incidents:

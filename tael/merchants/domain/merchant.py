@@ -115,6 +115,7 @@ class Merchant:
     currency: str
     state: MerchantState = MerchantState.ACTIVE
     is_default: bool = False
+    cell: int = 0  #: where its money is; never changed
     max_amount_minor: int | None = None
     denied: frozenset[Operation] = frozenset()  #: by the operator
     unmatched_payments: UnmatchedPolicy = UnmatchedPolicy.HOLD

@@ -16,12 +16,19 @@ from tael.audit_log.domain.entry import Origin
 from tael.audit_log.store.entries import write_change
 from tael.base.cipher import Cipher
 from tael.base.secret import Secret
+from tael.db.cells import DatabaseOf
 from tael.db.database import Database
 from tael.db.tables import Home, Table
 from tael.merchants.domain.application import Application, Decision, DecisionRow, state_after
 from tael.merchants.domain.document import MAX_DOCUMENTS_OF_MERCHANT, Document
 from tael.merchants.domain.merchant import Merchant
-from tael.merchants.store.merchants import MERCHANTS, SELECT_MERCHANT, AlreadyThere, insert_merchant
+from tael.merchants.store.merchants import (
+    MERCHANTS,
+    SELECT_MERCHANT,
+    AlreadyThere,
+    begin_daily_close,
+    insert_merchant,
+)
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -76,8 +83,9 @@ class CurrencyFixed(Exception):
 class Applications:
     """What merchants have sent, and what was decided about them."""
 
-    def __init__(self, database: Database, cipher: Cipher) -> None:
-        self._database = database
+    def __init__(self, directory: Database, cipher: Cipher, database_of: DatabaseOf) -> None:
+        self._database = directory
+        self._database_of = database_of
         self._cipher = cipher
 
     # ---- what was sent -------------------------------------------------------------------------------------
@@ -102,6 +110,7 @@ class Applications:
                 await insert_merchant(connection, merchant, origin)
                 await connection.execute(ADD_APPLICATION, *APPLICATIONS.values(row, APPLICATIONS.columns))
                 await _insert_documents(connection, documents, origin)
+                await begin_daily_close(self._database_of, merchant, origin)
         except asyncpg.UniqueViolationError:
             # The error's details would show the username.
             raise AlreadyThere("the app has a merchant with this username or license number") from None

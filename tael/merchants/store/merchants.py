@@ -9,6 +9,7 @@ from tael.audit_log.domain.entry import Origin
 from tael.audit_log.store.entries import write_change
 from tael.base.cipher import Cipher, associated_data
 from tael.base.secret import Secret
+from tael.db.cells import DatabaseOf
 from tael.db.database import Database
 from tael.db.tables import Codec, Home, Row, Table
 from tael.merchants.domain.merchant import App, Merchant, Operation, PreviousKey
@@ -82,8 +83,13 @@ MERCHANTS: Final = Table(
 )
 ADD_MERCHANT: Final = MERCHANTS.insert_one("created_at")
 SELECT_MERCHANT: Final = f"SELECT {MERCHANTS.select} FROM merchant"
-#: The merchant's first daily close.
-ADD_DAILY_CLOSE: Final = "INSERT INTO daily_close (mchid, close_at) VALUES ($1, $2)"
+#: The merchant's first daily close, which also makes it one of its cell's merchants.
+ADD_DAILY_CLOSE: Final = "INSERT INTO daily_close (mchid, close_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+#: New merchants belong to the cell with the fewest.
+EMPTIEST_CELL: Final = """
+SELECT c.cell FROM cell_location AS c LEFT JOIN merchant AS m ON m.cell = c.cell
+GROUP BY c.cell ORDER BY count(m.mchid), c.cell LIMIT 1
+"""
 
 
 class AlreadyThere(Exception):
@@ -91,10 +97,18 @@ class AlreadyThere(Exception):
 
 
 async def insert_merchant(connection: "Connection", merchant: Merchant, origin: Origin) -> None:
-    """In the caller's transaction."""
+    """In the caller's transaction, at whose end `begin_daily_close` follows."""
     await connection.execute(ADD_MERCHANT, *MERCHANTS.values(merchant, MERCHANTS.columns), origin.at)
-    await connection.execute(ADD_DAILY_CLOSE, merchant.mchid, origin.at)
     await write_change(connection, origin, MERCHANTS, merchant.mchid, None, merchant)
+
+
+async def begin_daily_close(database_of: DatabaseOf, merchant: Merchant, origin: Origin) -> None:
+    """In a commit of its own, the last thing before that of the merchant: no merchant's days stay open.
+
+    If the second one fails, a row is left of a merchant that has no entries.
+    """
+    database = await database_of(merchant.cell)
+    await database.execute(ADD_DAILY_CLOSE, merchant.mchid, origin.at)
 
 
 async def change_row(
@@ -122,8 +136,9 @@ async def change_row(
 class Merchants:
     """The tables `app` and `merchant`."""
 
-    def __init__(self, database: Database, cipher: Cipher) -> None:
-        self._database = database
+    def __init__(self, directory: Database, cipher: Cipher, database_of: DatabaseOf) -> None:
+        self._database = directory
+        self._database_of = database_of
         self._apps = app_table(cipher)
 
     async def app(self, appcode: str) -> App | None:
@@ -149,6 +164,11 @@ class Merchants:
         rows = await self._database.fetch(f"{SELECT_MERCHANT} ORDER BY created_at, mchid")
         return [MERCHANTS.read(row) for row in rows]
 
+    async def emptiest_cell(self) -> int:
+        """The number of the cell with the fewest merchants."""
+        (row,) = await self._database.fetch(EMPTIEST_CELL)
+        return int(row["cell"])
+
     async def add_app(self, app: App, origin: Origin) -> None:
         """Raises AlreadyThere."""
         table = self._apps
@@ -171,6 +191,7 @@ class Merchants:
         try:
             async with self._database.transaction() as connection:
                 await insert_merchant(connection, merchant, origin)
+                await begin_daily_close(self._database_of, merchant, origin)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyThere(
                 f"merchant {merchant.mchid} exists, or its app has a default merchant"

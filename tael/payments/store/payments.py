@@ -74,7 +74,7 @@ RETURNING p.syssn
 
 NOTIFIED: Final = f"SELECT {NOTIFIED_PAYMENT.select} {OF_KEYS}"
 BY_SYSSN: Final = f"SELECT {PAYMENT.select} FROM payment WHERE mchid = $1 AND syssn = $2"
-#: One primary key lookup per merchant, since a syssn alone has no index. `daily_close` has a row for each merchant.
+#: One primary key lookup per merchant of the cell, since a syssn alone has no index.
 ANYWHERE: Final = f"""
 SELECT {PAYMENT.select_from("p")}
 FROM daily_close AS m JOIN payment AS p ON p.mchid = m.mchid AND p.syssn = $1 LIMIT 1

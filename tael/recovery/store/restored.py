@@ -43,7 +43,7 @@ LOCK: Final = "LOCK TABLE serial IN EXCLUSIVE MODE"
 #: The wallet is queried about each row that is scheduled.
 MAKE_DUE: Final = "UPDATE {table} SET check_at = $1 WHERE check_at > $1"
 QUERIED: Final = ("payment", "refund", "reversal", "unmatched_payment")
-#: The newest payment of each merchant, by the index. `daily_close` has a row for each merchant.
+#: The newest change of each merchant, in the index of its payments.
 NEWEST: Final = """
 SELECT max(newest.created_at) AS at
 FROM daily_close AS m CROSS JOIN LATERAL (
@@ -61,12 +61,13 @@ SELECT
     (SELECT count(*) FROM payout WHERE state = 'CREATED') AS payouts,
     (SELECT count(*) FROM incident WHERE resolved_at IS NULL) AS incidents
 """
-ACCOUNTS: Final = "SELECT mchid, account_id FROM wallet_account"
-UNSCHEDULED: Final = """
-SELECT count(*) AS accounts FROM unnest($1::text[], $2::text[]) AS a (mchid, account_id)
-WHERE NOT EXISTS (SELECT FROM statement_due AS d WHERE d.mchid = a.mchid AND d.account_id = a.account_id)
+ACCOUNTS: Final = """
+SELECT a.account_id FROM wallet_account AS a JOIN merchant AS m ON m.mchid = a.mchid WHERE m.cell = $1
 """
-RETURNING: Final = "SELECT count(*) AS merchants FROM merchant WHERE unmatched_payments = 'return'"
+SCHEDULED: Final = "SELECT DISTINCT account_id FROM statement_due"
+RETURNING: Final = (
+    "SELECT count(*) AS merchants FROM merchant WHERE unmatched_payments = 'return' AND cell = $1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,12 @@ class Restored:
 
 
 class RestoredDatabase:
-    """The database after a restore."""
+    """A cell's database after a restore, which belongs to the merchants of `directory`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, directory: Database, database: Database, cell: int) -> None:
+        self._directory = directory
         self._database = database
+        self._cell = cell
 
     async def look(self) -> Restored:
         """Raises StoreUnavailable."""
@@ -100,15 +103,14 @@ class RestoredDatabase:
         (applied,) = await self._database.fetch(IS_APPLIED, timeline["timeline"])
         (newest,) = await self._database.fetch(NEWEST)
         (counts,) = await self._database.fetch(COUNTS)
-        accounts = await self._database.fetch(ACCOUNTS)
-        columns = [row["mchid"] for row in accounts], [row["account_id"] for row in accounts]
-        (unscheduled,) = await self._database.fetch(UNSCHEDULED, *columns)
-        (returning,) = await self._database.fetch(RETURNING)
+        accounts = {row["account_id"] for row in await self._directory.fetch(ACCOUNTS, self._cell)}
+        scheduled = {row["account_id"] for row in await self._database.fetch(SCHEDULED)}
+        (returning,) = await self._directory.fetch(RETURNING, self._cell)
         return Restored(
             timeline=timeline["timeline"],
             is_applied=applied["it_is"],
             newest_payment_at=newest["at"],
-            unscheduled_accounts=unscheduled["accounts"],
+            unscheduled_accounts=len(accounts - scheduled),
             returning_merchants=returning["merchants"],
             **counts,
         )

@@ -181,7 +181,7 @@ PERSONAL_DATA: Final[Mapping[str, TableData]] = {
     ),
     "merchant": TableData(
         {"name": _kept("the business's name, which may be a person's", "statements and payouts name it")},
-        "mchid appcode currency state is_default max_amount_minor denied unmatched_payments max_per_second "
+        "mchid appcode currency state is_default cell max_amount_minor denied unmatched_payments max_per_second "
         "max_per_minute max_daily_minor max_monthly_minor created_at",
     ),
     "merchant_user": TableData(
@@ -223,6 +223,7 @@ PERSONAL_DATA: Final[Mapping[str, TableData]] = {
     "cell_audit_entry": TableData(_AUDIT, _AUDIT_OTHER),
     "audit_entry": TableData(_AUDIT, _AUDIT_OTHER),
     "maintenance_window": TableData({}, "is_on reason since"),
+    "cell_location": TableData({}, "cell servers"),
     "cell": TableData({}, "is_here number"),
     "serial": TableData({}, "node next_sequence"),
     "reference": TableData({}, "mchid reference payment_syssn refund_syssn"),

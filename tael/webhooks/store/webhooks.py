@@ -106,7 +106,7 @@ RESEND: Final = f"""
 UPDATE webhook AS h SET state = 'DUE', deliver_at = w.deliver_at, attempts_before = h.attempts
 FROM {STATUS.unnest((*DUE.key, "deliver_at"))} WHERE (h.mchid, h.cause, h.kind) = (w.mchid, w.cause, w.kind)
 """
-#: One primary key lookup per merchant, since a cause alone has no index. `daily_close` has a row for each merchant.
+#: One primary key lookup per merchant of the cell, since a cause alone has no index.
 OWNERS: Final = """
 SELECT m.mchid FROM daily_close AS m WHERE EXISTS (SELECT FROM webhook AS h WHERE h.mchid = m.mchid AND h.cause = $1)
 """

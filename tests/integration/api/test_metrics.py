@@ -96,7 +96,7 @@ async def test_a_call_without_a_database_is_to_be_sent_again(store: Store) -> No
 
 async def test_the_connections_of_each_pool_are_reported(store: Store) -> None:
     """Both connections of one pool are in use, and a third task waits."""
-    pool = {"pool": "rest"}
+    pool = {"schema": store.database.schema, "pool": "rest"}
     limit = int(sample("tael_database_connections_max", **pool))
     released, holding = asyncio.Event(), asyncio.Semaphore(0)
 
@@ -121,7 +121,7 @@ async def test_the_connections_of_each_pool_are_reported(store: Store) -> None:
 
 async def test_the_connections_of_batches_are_reported(store: Store) -> None:
     await opened(store, a_payment())
-    pool = {"pool": "pipeline"}
+    pool = {"schema": store.database.schema, "pool": "pipeline"}
     assert 1 <= sample("tael_database_connections", **pool) <= sample("tael_database_connections_max", **pool)
     assert sample("tael_database_connections_in_use", **pool) == 0
     assert sample("tael_database_connections_waiting", **pool) == 0
@@ -133,15 +133,15 @@ async def test_the_age_of_due_rows_is_read_again_after_a_while(
     payment = await opened(store, a_payment())
     assert payment.check_at is not None
     figures = QueueFigures()
-    await figures.read(store.due_work, payment.check_at + timedelta(seconds=90))
+    await figures.read("cell_00", store.due_work, payment.check_at + timedelta(seconds=90))
     assert ages(figures)["payments"] == 90
     assert ages(figures)["webhooks"] == 0
-    await figures.read(store.due_work, payment.check_at + timedelta(seconds=95))
+    await figures.read("cell_00", store.due_work, payment.check_at + timedelta(seconds=95))
     assert ages(figures)["payments"] == 90
     loop = asyncio.get_running_loop()
     later = loop.time() + OLDEST_DUE_S
     monkeypatch.setattr(loop, "time", lambda: later)
-    await figures.read(store.due_work, payment.check_at + timedelta(seconds=110))
+    await figures.read("cell_00", store.due_work, payment.check_at + timedelta(seconds=110))
     assert ages(figures)["payments"] == 110
 
 

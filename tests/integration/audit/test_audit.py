@@ -27,7 +27,7 @@ LATER: Final = NOW + timedelta(days=3)
 
 async def a_book(store: Store) -> tuple[World, str, str]:
     """Make two payments of 100 and refund 30 of the first. Returns their numbers."""
-    await store.database.execute("UPDATE wallet_account SET fee_rate_ppm = $1", FEE_RATE_PPM)
+    await store.directory.execute("UPDATE wallet_account SET fee_rate_ppm = $1", FEE_RATE_PPM)
     clock = TestClock(NOW)
     world = World(store, clock, FakeWallet(clock))
     gateway = world.gateway(Process())

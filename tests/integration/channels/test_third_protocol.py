@@ -147,7 +147,7 @@ async def shop_of(operator: Operator) -> AsyncIterator[Shop]:
     async with open_services(read_settings(operator.environment)) as services:
         transport = httpx.ASGITransport(application(services))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as gateway:
-            yield Shop(gateway, services)
+            yield Shop(gateway, services.first)
 
 
 def test_its_account_is_managed_with_the_same_commands(
@@ -242,7 +242,7 @@ def test_its_payments_have_jobs_of_their_own(
 ) -> None:
     async def names() -> set[str]:
         async with open_services(read_settings(operator.environment)) as services:
-            return {job.name for job in all_jobs(services)}
+            return {job.name for job in all_jobs(services.first)}
 
     assert {"poll.payments.made_up", "poll.payments.wechat_v2"} <= asyncio.run(names())
 

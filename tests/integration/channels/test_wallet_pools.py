@@ -89,7 +89,7 @@ async def shops(store: Store, database_url: str) -> AsyncIterator[Shops]:
             }
         )
         async with open_services(settings) as services:
-            yield Shops(services.payments, wechat)
+            yield Shops(services.first.payments, wechat)
             wechat.open.set()
 
 

@@ -334,7 +334,7 @@ def test_an_invalid_merchant_is_refused(operator: Operator, merchant: str) -> No
 
 def test_a_name_cannot_send_terminal_escapes(operator: Operator, merchant: str) -> None:
     async def rename(store: Store) -> None:
-        await store.database.execute("UPDATE merchant SET name = $1", "Tea\x1b]0;title\x07")
+        await store.directory.execute("UPDATE merchant SET name = $1", "Tea\x1b]0;title\x07")
 
     operator.in_store(rename)
     assert "\x1b" not in operator.run("merchant", "list")
@@ -452,7 +452,7 @@ def test_nothing_is_encrypted_with_another_key_than_the_databases(operator: Oper
 
 def test_a_database_without_tables_is_named(operator: Operator) -> None:
     async def forget(store: Store) -> None:
-        await store.database.execute("DROP TABLE app CASCADE")
+        await store.directory.execute("DROP TABLE app CASCADE")
 
     operator.in_store(forget)
     assert "tael migrate" in operator.is_refused("app", "list", code=2)

@@ -207,7 +207,9 @@ def commands() -> Iterator[str]:
 def contents(url: str) -> dict[str, list[str]]:
     """All rows but the audit log's, by table."""
     with psycopg.connect(url) as connection:
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        tables = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'cell_00')"
+        ).fetchall()
         return {
             name: [str(row) for row in connection.execute(f'SELECT t::text FROM "{name}" AS t ORDER BY 1')]
             for (name,) in tables

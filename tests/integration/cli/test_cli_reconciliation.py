@@ -17,7 +17,7 @@ SYSSN: Final = "202601020100990000009999"
 async def reconcilable(store: Store) -> None:
     """A day with a payment that agrees, and one with another fee than that of the contract."""
     await with_a_merchant(store)
-    await store.database.execute("UPDATE wallet_account SET wallet_fee_rate_ppm = 6000")
+    await store.directory.execute("UPDATE wallet_account SET wallet_fee_rate_ppm = 6000")
     payment = await paid(store, a_payment())
     wrong = await paid(store, a_payment(syssn=SYSSN, reference="wrong"))
     lines = [

@@ -64,7 +64,7 @@ async def test_a_sub_merchant_belongs_to_one_merchant(store: Store, second_mchid
 
 async def test_an_account_covers_one_of_three_scenes(store: Store) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match="account_scene"):
-        await store.database.execute("UPDATE wallet_account SET scene = 'web'")
+        await store.directory.execute("UPDATE wallet_account SET scene = 'web'")
 
 
 async def test_an_account_has_a_merchant_and_a_merchant_an_app(store: Store) -> None:

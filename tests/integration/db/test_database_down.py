@@ -11,6 +11,7 @@ import pytest
 
 from tael.api.app import Application
 from tael.base.transport import Transport
+from tael.db.cells import Cells
 from tael.db.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
 from tael.jobs.runner import Job, run_once
 from tael.main import application
@@ -171,8 +172,8 @@ PATIENCE_S = 20.0  #: a statement's own limit, and a cancellation's, would be lo
 @pytest.fixture
 async def soon(wire: Wire, store: Store) -> AsyncIterator[Store]:
     """A store behind the wire with a limit of half a second per call."""
-    async with Database(wire.url, SOON) as database:
-        yield store_over(database, CIPHER, NODE)
+    async with Cells(wire.url, SOON) as cells:
+        yield store_over(cells.directory, cells.databases.first, CIPHER, NODE)
 
 
 async def test_while_it_hangs_a_crowd_is_refused_in_time(wire: Wire, soon: Store) -> None:

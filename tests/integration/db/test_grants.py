@@ -43,7 +43,8 @@ def gateways_url(postgres_server: str, database_url: str) -> Iterator[str]:
     yield as_role(database_url, ROLE)
     with psycopg.connect(database_url) as connection:
         connection.execute(
-            f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {ROLE}; REVOKE ALL ON SCHEMA public FROM {ROLE}"
+            f"REVOKE ALL ON ALL TABLES IN SCHEMA public, cell_00 FROM {ROLE};"
+            f"REVOKE ALL ON SCHEMA public, cell_00 FROM {ROLE}"
         )
     drop_role(postgres_server, ROLE)
 
@@ -88,7 +89,9 @@ def test_personal_data_in_them_can_be_blanked_and_nothing_else(database_url: str
 
 def test_a_gateways_role_deletes_no_payment_and_nothing_that_belongs_to_it(gateways_url: str) -> None:
     with psycopg.connect(gateways_url) as connection:
-        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        rows = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'cell_00')"
+        ).fetchall()
         for table in DELETED:
             connection.execute(f"DELETE FROM {table}")
     others = {name for (name,) in rows} - DELETED

@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from tael.audit.store.snapshot import snapshot
+from tael.db.cells import FIRST, Cells, schema_of
 from tael.db.database import Database, Limits, RowLocked, StoreUnavailable
 from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import Payment
@@ -23,8 +24,8 @@ PATIENCE_S: Final = 10.0
 @pytest.fixture
 async def quick(store: Store, database_url: str) -> AsyncIterator[Store]:
     """Another process's store, with short limits."""
-    async with Database(database_url, QUICK) as database:
-        yield store_over(database, CIPHER, NODE)
+    async with Cells(database_url, QUICK) as cells:
+        yield store_over(cells.directory, cells.databases.first, CIPHER, NODE)
 
 
 @asynccontextmanager
@@ -149,7 +150,10 @@ async def test_a_caller_that_was_cancelled_before_its_batch_has_written_nothing(
 async def test_an_audit_may_take_longer_than_any_call(store: Store, database_url: str) -> None:
     for _ in range(3):
         await paid(store, a_payment())
-    async with Database(database_url, Limits(call_s=0.2)) as database, snapshot(database) as books:
+    async with (
+        Database(database_url, Limits(call_s=0.2), schema_of(FIRST)) as database,
+        snapshot(database) as books,
+    ):
         orders = []
         async for order, _ in books.orders():
             await asyncio.sleep(0.1)

@@ -5,9 +5,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 
 import tael
@@ -40,7 +42,7 @@ def empty_database_url(postgres_server: str) -> Iterator[str]:
 
 def tables_of(url: str) -> set[str]:
     with psycopg.connect(url) as connection:
-        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'cell_00')")
         return {row[0] for row in rows}
 
 
@@ -139,11 +141,17 @@ def kill_when(url: str, marked: int) -> None:
 
 
 def marked_in(url: str) -> int:
-    with psycopg.connect(url) as connection:
-        if connection.execute("SELECT to_regclass('_yoyo_migration')").fetchone() == (None,):
-            return 0
-        (count,) = connection.execute("SELECT count(*) FROM _yoyo_migration").fetchone() or (0,)
-        return int(count)
+    with psycopg.connect(url, autocommit=True) as connection:
+        return sum(_marked_in_schema(connection, schema) for schema in ("public", "cell_00"))
+
+
+def _marked_in_schema(connection: "psycopg.Connection[Any]", schema: str) -> int:
+    marks = sql.Identifier(schema, "_yoyo_migration")
+    try:
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(marks)).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return 0
+    return int(row[0]) if row else 0
 
 
 def test_a_user_without_a_name_can_migrate(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ from tests.support.store import CIPHER
 ROLE: Final = "tael_gateway"
 SOURCES: Final = Path(tael.__file__).parent
 #: They run as the owner of the tables.
-OF_OWNER: Final = frozenset({"tael.db.grants", "tael.db.migrate", "tael.db.roles"})
+OF_OWNER: Final = frozenset({"tael.db.cells", "tael.db.grants", "tael.db.migrate", "tael.db.roles"})
 BEGINNINGS: Final = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "LOCK")
 #: The verbs of statements that need more than SELECT.
 WRITES: Final = re.compile(
@@ -60,7 +60,8 @@ WRITERS: Final[Mapping[str, Sequence[str]]] = {
 }
 #: Not tables: methods of other classes with the same name.
 OTHER_INSERTS: Final = frozenset({"statements.insert(", "context.store.reversals.insert("})
-STORE: Final = store_over(Database("postgresql://nowhere"), CIPHER, 0)
+NOWHERE: Final = Database("postgresql://nowhere")
+STORE: Final = store_over(NOWHERE, NOWHERE, CIPHER, 0)
 APP: Final = app_table(CIPHER)
 LINK_KEY: Final = link_key_table(CIPHER)
 
@@ -239,7 +240,7 @@ def test_every_write_in_the_sources_is_one_of_these_statements() -> None:
 
 
 def test_the_queues_are_found() -> None:
-    assert len(queues()) == len(STORE.due_work.names)
+    assert len(queues()) == len(STORE.due_work.names | STORE.due_in_directory.names)
 
 
 def test_every_table_has_its_privileges_declared() -> None:
@@ -276,8 +277,8 @@ def session(postgres_server: str) -> Iterator[Session]:
         with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
             connection.execute("SET plan_cache_mode = force_generic_plan")
             yield Session(connection, prepared(connection))
-            connection.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {ROLE}")
-            connection.execute(f"REVOKE ALL ON SCHEMA public FROM {ROLE}")
+            connection.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA public, cell_00 FROM {ROLE}")
+            connection.execute(f"REVOKE ALL ON SCHEMA public, cell_00 FROM {ROLE}")
     drop_role(postgres_server, ROLE)
 
 

@@ -11,9 +11,10 @@ import psycopg
 import pytest
 
 from tael.base.transport import Transport
-from tael.db.database import Database, Limits, StoreUnavailable
+from tael.db.cells import Cells
+from tael.db.database import Limits, StoreUnavailable
 from tael.db.migrate import migrate
-from tael.db.readiness import Readiness
+from tael.db.readiness import Probed, Readiness
 from tael.main import application
 from tael.operations.store import Store
 from tael_demo.embedded.server import EmbeddedPostgres
@@ -29,8 +30,8 @@ SMALL_DISK = "size=200m"
 
 
 async def reason_of(url: str, limits: Limits = QUICK) -> str:
-    async with Database(url, limits) as database:
-        return await Readiness(database).reason()
+    async with Cells(url, limits) as cells:
+        return (await Readiness(cells.directory, cells.databases).probed()).reason
 
 
 async def test_a_migrated_database_is_ready(store: Store) -> None:
@@ -71,21 +72,23 @@ def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:
 
 async def test_a_hanging_server_is_not_ready_until_it_answers(database_url: str) -> None:
     with Wire(database_url) as wire:
-        async with Database(wire.url, QUICK) as database:
-            readiness = Readiness(database, interval_s=0.0)
-            assert await readiness.reason() == ""
+        async with Cells(wire.url, QUICK) as cells:
+            readiness = Readiness(cells.directory, cells.databases, interval_s=0.0)
+            assert await readiness.probed() == Probed()
             wire.hold()
             for _ in range(2):  # its open connection, and a new one
-                assert await asyncio.wait_for(readiness.reason(), PATIENCE_S) == "TimeoutError"
+                probed = await asyncio.wait_for(readiness.probed(), PATIENCE_S)
+                assert probed == Probed("TimeoutError", {0: "TimeoutError"})
             wire.join()
-            assert await readiness.reason() == ""
+            assert await readiness.probed() == Probed()
 
 
 async def test_it_is_ready_although_all_connections_are_in_use(database_url: str) -> None:
-    async with Database(database_url, QUICK) as database:
+    async with Cells(database_url, QUICK) as cells:
+        database = cells.databases.first
         sleeping = [asyncio.create_task(database.execute("SELECT pg_sleep(1)")) for _ in range(50)]
         await asyncio.sleep(0)
-        assert await Readiness(database).reason() == ""
+        assert await Readiness(cells.directory, cells.databases).probed() == Probed()
         ended = await asyncio.gather(*sleeping, return_exceptions=True)
         assert {type(end) for end in ended} == {StoreUnavailable}
 

@@ -21,7 +21,7 @@ from tael.db.database import Database
 from tael.db.serials import Serials
 
 async def main() -> None:
-    async with Database(sys.argv[1]) as database:
+    async with Database(sys.argv[1], schema="cell_00") as database:
         serials = Serials(database, 9)
         for _ in range(3000):
             print(await serials.syssn(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))

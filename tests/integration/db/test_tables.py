@@ -22,12 +22,12 @@ from tests.support.values import NOW
 MIGRATIONS: Final = Path(migrate.__file__).parent / "migrations"
 COLUMNS: Final = """
 SELECT column_name, data_type, is_nullable = 'YES' AS is_nullable FROM information_schema.columns
-WHERE table_schema = current_schema() AND table_name = $1
+WHERE table_schema IN ('public', 'cell_00') AND table_name = $1
 """
 KEY: Final = """
 SELECT k.column_name FROM information_schema.table_constraints AS c
 JOIN information_schema.key_column_usage AS k USING (constraint_schema, constraint_name, table_name)
-WHERE c.table_schema = current_schema() AND c.table_name = $1 AND c.constraint_type = 'PRIMARY KEY'
+WHERE c.table_schema IN ('public', 'cell_00') AND c.table_name = $1 AND c.constraint_type = 'PRIMARY KEY'
 ORDER BY k.ordinal_position
 """
 #: The standard's names of the types in declarations. An int is stored in either integer type.

@@ -17,6 +17,7 @@ from psycopg import sql
 from typer.testing import CliRunner
 
 from tael.cli.app import app
+from tael.db.cells import FIRST, schema_of
 from tael.db.database import Database, StoreUnavailable, as_probe, without_lock_waits
 from tael.db.pipeline import Statement
 from tests.end_to_end.rig import eventually
@@ -61,7 +62,7 @@ def server(tls_postgres: TlsServer) -> Iterator[TlsServer]:
 @pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
 def test_statements_probes_batches_and_pipelines_have_tls(server: TlsServer, run: Run) -> None:
     async def use_all() -> list[bool]:
-        async with Database(server.url(DATABASE)) as database:
+        async with Database(server.url(DATABASE), schema=schema_of(FIRST)) as database:
             await database.execute("DELETE FROM serial")
             with without_lock_waits():
                 assert await database.transact([ADD])
@@ -81,7 +82,7 @@ def test_a_pipeline_sends_and_receives_more_than_one_tls_record(server: TlsServe
     large = Statement("SELECT repeat('x', n) FROM unnest($1::integer[]) AS s (n)", ([100_000] * 3,), 3)
 
     async def transact() -> bool:
-        async with Database(server.url(DATABASE)) as database:
+        async with Database(server.url(DATABASE), schema=schema_of(FIRST)) as database:
             with without_lock_waits():
                 return await database.transact([statement, large])
 
@@ -104,7 +105,7 @@ def test_a_process_refuses_a_server_that_it_cannot_verify(
     server: TlsServer, run: Run, changed: str, reason: str
 ) -> None:
     async def transact(url: str) -> bool:
-        async with Database(url) as database:
+        async with Database(url, schema=schema_of(FIRST)) as database:
             with without_lock_waits():
                 if not await database.transact([ADD]):
                     await database.execute("SELECT 1")  # what the caller does: one by one
@@ -142,7 +143,8 @@ def changed_url(server: TlsServer, changed: str) -> str:
 
 
 def test_a_client_certificate_logs_in_without_a_password(server: TlsServer, tmp_path: Path) -> None:
-    server.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO certified"), DATABASE)
+    server.execute(sql.SQL("GRANT USAGE ON SCHEMA cell_00 TO certified"), DATABASE)
+    server.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public, cell_00 TO certified"), DATABASE)
     url = server.url(DATABASE, "certified", sslcert=server.client_certificate, sslkey=server.client_key)
     operator = operator_of(url.replace("p%2Fw", ""), tmp_path)
     assert operator.run("migrate") == "the schema is up to date\n"

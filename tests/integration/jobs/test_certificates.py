@@ -17,6 +17,7 @@ from tael.merchants.domain.account import Account, AccountCertificate
 from tael.merchants.store.accounts import CertificateFigure
 from tael.operations.store import Store
 from tests.support.alipay import TestClock
+from tests.support.store import incidents_of
 from tests.support.values import ORIGIN, a_wechat_account
 from tests.support.wechat import key_and_certificate
 
@@ -42,7 +43,9 @@ async def with_certificate(store: Store, days: int = 40) -> AccountCertificate:
 async def run(store: Store, at: datetime) -> list[tuple[str, str]]:
     """What the job logs at `at`: each event with its level."""
     with capture_logs() as logs:
-        await run_once(certificate_job(store.accounts, store.incidents, TestClock(at)), TestClock(at))
+        await run_once(
+            certificate_job(store.accounts, incidents_of(store.incidents), TestClock(at)), TestClock(at)
+        )
     return [(line["event"], line["log_level"]) for line in logs]
 
 
@@ -94,7 +97,9 @@ async def test_a_resolved_incident_stays_resolved_and_a_new_certificate_raises_i
 async def test_several_workers_report_a_certificate_once_a_day(store: Store, other_store: Store) -> None:
     certificate = await with_certificate(store)
     clock = TestClock(certificate.expires_at - SOON)
-    jobs = [certificate_job(each.accounts, each.incidents, clock) for each in (store, other_store)]
+    jobs = [
+        certificate_job(each.accounts, incidents_of(each.incidents), clock) for each in (store, other_store)
+    ]
     with capture_logs() as logs:
         await asyncio.gather(*(run_once(job, clock) for job in jobs * 2))
     assert [line["event"] for line in logs] == ["incident", "certificate.expires"]
@@ -109,15 +114,15 @@ async def test_a_worker_whose_lease_has_ended_reports_nothing_again(store: Store
     ]
     with capture_logs() as logs:
         for (row,), each in zip(claims, (store, other_store), strict=True):
-            await check_certificates(row, each.accounts, each.incidents, clock)
+            await check_certificates(row, each.accounts, incidents_of(each.incidents), clock)
     assert [line["event"] for line in logs] == ["incident", "certificate.expires"]
 
 
 async def test_an_account_of_a_protocol_that_is_not_installed_waits_for_the_next_day(store: Store) -> None:
     certificate = await with_certificate(store)
-    await store.database.execute("UPDATE wallet_account SET protocol = 'gone' WHERE protocol = 'wechat_v2'")
+    await store.directory.execute("UPDATE wallet_account SET protocol = 'gone' WHERE protocol = 'wechat_v2'")
     assert await run(store, certificate.expires_at - SOON) == []
-    await store.database.execute("UPDATE wallet_account SET protocol = 'wechat_v2' WHERE protocol = 'gone'")
+    await store.directory.execute("UPDATE wallet_account SET protocol = 'wechat_v2' WHERE protocol = 'gone'")
     assert await run(store, certificate.expires_at - SOON + DAY - MOMENT) == []
     assert ("incident", "error") in await run(store, certificate.expires_at - SOON + DAY)
 

@@ -126,13 +126,13 @@ def test_keys_certificates_and_sign_types_are_credentials_and_nothing_else_is(
 
 async def test_previous_credentials_and_their_end_are_stored_together_and_encrypted(store: Store) -> None:
     await change(store, {"key": KEYS[0]})
-    (row,) = await store.database.fetch(
+    (row,) = await store.directory.fetch(
         "SELECT previous_credentials_encrypted AS document FROM wallet_account WHERE account_id = $1", ONLINE
     )
     assert an_alipay_account().key.reveal().encode() not in row["document"]
     for column in ("previous_credentials_encrypted", "previous_credentials_until"):
         with pytest.raises(asyncpg.CheckViolationError, match="account_previous_credentials_have_an_end"):
-            await store.database.execute(
+            await store.directory.execute(
                 f"UPDATE wallet_account SET {column} = NULL WHERE account_id = '{ONLINE}'"
             )
 

@@ -11,6 +11,7 @@ from tael.base.key_ring import KEY_BYTES, key_ring
 from tael.base.secret import Secret
 from tael.channels.registry import installed_protocols
 from tael.channels.wechat_v2.account import WeChatAccount
+from tael.db.cells import only
 from tael.merchants.store.accounts import Accounts
 from tael.merchants.store.merchants import Merchants
 from tael.operations.store import Store
@@ -81,7 +82,7 @@ async def test_no_table_holds_a_readable_secret(store: Store) -> None:
     texts = [
         bytes(value) if isinstance(value, bytes) else str(value).encode()
         for table in tables
-        for row in await store.database.fetch(f"SELECT * FROM {table}")
+        for row in await store.directory.fetch(f"SELECT * FROM {table}")
         for value in row.values()
     ]
     assert texts
@@ -96,9 +97,9 @@ async def test_the_right_key_reads_them_and_a_wrong_one_is_reported(store: Store
     assert isinstance(account, WeChatAccount)
     assert (app.key, account.key) == (an_app().key, a_wechat_account().key)
     with pytest.raises(DecryptionFailed, match="TAEL_ENCRYPTION_KEY"):
-        await Merchants(store.database, OTHER).app(APPCODE)
+        await Merchants(store.directory, OTHER, only(store.database).of).app(APPCODE)
     with pytest.raises(DecryptionFailed, match="TAEL_ENCRYPTION_KEY"):
-        await Accounts(store.database, OTHER, installed_protocols()).all()
+        await Accounts(store.directory, OTHER, installed_protocols()).all()
 
 
 async def test_every_ciphertext_of_the_schema_is_bound_to_its_table_column_and_row(
@@ -107,9 +108,9 @@ async def test_every_ciphertext_of_the_schema_is_bound_to_its_table_column_and_r
     """The columns are those of the schema: a new one is filled by `with_every_ciphertext`, or this fails."""
     await with_every_ciphertext(store, tmp_path)
     stored = await ciphertexts_in(store)
-    columns = await store.database.fetch(
+    columns = await store.directory.fetch(
         "SELECT table_name, column_name FROM information_schema.columns"
-        " WHERE table_schema = current_schema() AND column_name LIKE '%\\_encrypted'"
+        " WHERE table_schema IN ('public', 'cell_00') AND column_name LIKE '%\\_encrypted'"
     )
     schema = {(row["table_name"], row["column_name"]) for row in columns}
     assert {(each.table, each.column) for each in stored} == schema
@@ -127,7 +128,7 @@ async def test_a_ciphertext_that_was_copied_to_another_row_is_not_read(store: St
     await with_every_ciphertext(store, tmp_path)
 
     async def applications() -> None:
-        for row in await store.database.fetch("SELECT mchid FROM merchant_application"):
+        for row in await store.directory.fetch("SELECT mchid FROM merchant_application"):
             await store.applications.of(row["mchid"])
 
     readers: dict[str, Callable[[], Awaitable[object]]] = {
@@ -154,6 +155,6 @@ def is_beside(one: Stored, other: Stored) -> bool:
 
 async def put(store: Store, where: Stored, ciphertext: bytes) -> None:
     name = next(each.table.key[0] for each in store.ciphertexts if each.table.name == where.table)
-    await store.database.execute(
+    await store.directory.execute(
         f"UPDATE {where.table} SET {where.column} = $1 WHERE {name} = $2", ciphertext, where.key[0]
     )

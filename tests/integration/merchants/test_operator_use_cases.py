@@ -11,7 +11,8 @@ from tael.base.cipher import Cipher, DecryptionFailed
 from tael.base.errors import UnderMaintenance
 from tael.base.key_ring import key_ring
 from tael.base.secret import Secret
-from tael.db.database import Database
+from tael.db.cells import Cells
+from tael.main import stores_over
 from tael.merchants.apps import NoSuchApp, OverlapLasts, add_app, change_app, new_app, rotate_key
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.changes import AppChanges, MerchantChanges
@@ -27,7 +28,7 @@ from tael.merchants.merchants import (
     new_merchant,
 )
 from tael.merchants.store.merchants import AlreadyThere
-from tael.operations.store import Store, store_over
+from tael.operations.store import Store
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
 from tael.webhooks.resending import NoSuchWebhook, resend_exhausted, resend_webhooks
 from tael.webhooks.store.webhooks import NotificationStatus
@@ -59,8 +60,8 @@ async def test_an_added_app_is_returned_as_it_is_stored(store: Store) -> None:
 
 
 async def test_no_app_is_added_under_another_encryption_key(store: Store, database_url: str) -> None:
-    async with Database(database_url) as database:
-        other = store_over(database, Cipher(key_ring(bytes(32))), 0)
+    async with Cells(database_url) as cells:
+        other = stores_over(cells, Cipher(key_ring(bytes(32))), 0).first
         with pytest.raises(DecryptionFailed):
             await add_app(other.merchants, new_app(AppChanges(), "SHOP2"), ORIGIN)
     assert await store.merchants.app("SHOP2") is None

@@ -112,7 +112,9 @@ async def test_a_row_that_cannot_be_written_leaves_no_merchant(
 ) -> None:
     """Its files stay: the commit may have happened."""
     before = await rows_of(store)
-    await store.database.execute("ALTER TABLE merchant_document ADD CONSTRAINT broken CHECK (size_bytes < 7)")
+    await store.directory.execute(
+        "ALTER TABLE merchant_document ADD CONSTRAINT broken CHECK (size_bytes < 7)"
+    )
     with pytest.raises(Exception, match="broken"):
         await sign_up(an_application(), SCANS, APP, ORIGIN, context)
     assert await rows_of(store) == before
@@ -146,7 +148,7 @@ async def test_another_key_or_another_files_content_is_found(
 
 
 async def test_a_currency_is_fixed_by_the_first_account(store: Store) -> None:
-    await store.database.execute("UPDATE merchant SET state = 'waiting'")
+    await store.directory.execute("UPDATE merchant SET state = 'waiting'")
     with pytest.raises(CurrencyFixed):
         await decide(store.applications, MCHID, Decision.APPROVE, ORIGIN, currency="JPY")
     decided = await decide(store.applications, MCHID, Decision.APPROVE, ORIGIN, currency="HKD")

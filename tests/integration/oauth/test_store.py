@@ -102,7 +102,7 @@ async def test_nothing_of_a_token_is_stored_but_its_digest(store: Store, user: U
         Session(digest_of("the-session"), user.userid, NOW, NOW + timedelta(hours=1))
     )
     for table in ("oauth_grant", "oauth_token", "user_session", "merchant_user"):
-        rows = str(await store.database.fetch(f"SELECT t::text FROM {table} AS t"))
+        rows = str(await store.directory.fetch(f"SELECT t::text FROM {table} AS t"))
         for secret in ("the-session", "access-0", "refresh-0", "'the-code", PASSWORD.reveal()):
             assert secret not in rows.replace("grant-the-code", "")
 

@@ -72,13 +72,13 @@ def aged(path: Path) -> Path:
     return path
 
 
-def process(database: Database, keys: KeySource, place: Place) -> Store:
-    return store_over(database, Cipher(keys), NODE, place)
+def process(directory: Database, keys: KeySource, place: Place) -> Store:
+    return store_over(directory, directory, Cipher(keys), NODE, place)
 
 
-def operator(store: Store, path: Path, place: Place, database: Database | None = None) -> Store:
+def operator(store: Store, path: Path, place: Place, directory: Database | None = None) -> Store:
     """The store of a command that reads its keys from `path`."""
-    return process(database or store.database, KeyFile(path, read_key_file(path)), place)
+    return process(directory or store.directory, KeyFile(path, read_key_file(path)), place)
 
 
 class Waits:
@@ -180,12 +180,12 @@ async def test_a_rotation_that_is_killed_anywhere_loses_nothing_and_is_completed
             async with killed.side_effect():
                 return
 
-        command = operator(filled, key_file, place, CrashingDatabase(filled.database, killed))
+        command = operator(filled, key_file, place, CrashingDatabase(filled.directory, killed))
         with suppress(Crash):
             await rotate_keys(command, ORIGIN, wait)
         assert await is_all_readable(operator(filled, key_file, place)), points
         # A gateway's process that knows the file of before, and reads it again when it meets the new key.
-        assert await is_all_readable(process(filled.database, KeyFile(key_file, key_ring(b"?" * 32)), place))
+        assert await is_all_readable(process(filled.directory, KeyFile(key_file, key_ring(b"?" * 32)), place))
         if not killed.is_dead:
             break
         await rotated(filled, key_file, place)
@@ -222,12 +222,12 @@ async def test_a_rotation_that_is_killed_at_its_very_end_is_not_followed_by_a_se
     """Everything is under the new key, and only the note is missing that it was used."""
     place, whole = place_at(str(folder)), Process()
     await rotate_keys(
-        operator(filled, key_file, place, CrashingDatabase(filled.database, whole)), ORIGIN, Waits()
+        operator(filled, key_file, place, CrashingDatabase(filled.directory, whole)), ORIGIN, Waits()
     )
     killed = Process(dies_at=whole.side_effects)
     with pytest.raises(Crash):
         await rotate_keys(
-            operator(filled, key_file, place, CrashingDatabase(filled.database, killed)), ORIGIN, Waits()
+            operator(filled, key_file, place, CrashingDatabase(filled.directory, killed)), ORIGIN, Waits()
         )
     before = read_key_file(key_file).key_ids
     assert len(before) == 3
@@ -328,11 +328,11 @@ async def test_a_change_at_the_same_time_is_not_undone(filled: Store, folder: Pa
     async def change() -> None:
         where = associated_data("app", "key_encrypted", (APPCODE,))
         ciphertext = CIPHER.encrypt(changed, where)
-        await filled.database.execute(
+        await filled.directory.execute(
             "UPDATE app SET key_encrypted = $1 WHERE appcode = $2", ciphertext, APPCODE
         )
 
-    command = operator(filled, key_file, place, ChangesFirst(filled.database, change))
+    command = operator(filled, key_file, place, ChangesFirst(filled.directory, change))
     await rotate_keys(command, ORIGIN, Waits())
     app = await operator(filled, key_file, place).merchants.app(APPCODE)
     assert app is not None
@@ -345,10 +345,10 @@ async def test_keys_in_the_variable_are_changed_by_restarts(filled: Store, folde
     place, new = place_at(str(folder)), bytes(32)
     last, first = key_ring(ENCRYPTION_KEY, new), key_ring(new, ENCRYPTION_KEY)
     with pytest.raises(KeysRefused, match="TAEL_ENCRYPTION_KEY, which only a restart changes"):
-        await rotate_keys(process(filled.database, last, place), ORIGIN, Waits())
-    done = await rotate_keys(process(filled.database, first, place), ORIGIN, Waits())
+        await rotate_keys(process(filled.directory, last, place), ORIGIN, Waits())
+    done = await rotate_keys(process(filled.directory, first, place), ORIGIN, Waits())
     assert (done.is_new, done.encrypted) == (False, ROWS + DOCUMENTS)
-    assert await is_all_readable(process(filled.database, key_ring(new), place))
+    assert await is_all_readable(process(filled.directory, key_ring(new), place))
     with pytest.raises(KeysRefused, match="restart"):
         add_key(first)
 
@@ -359,7 +359,7 @@ async def test_what_no_key_decrypts_is_named_and_ends_the_rotation(
     place = place_at(str(folder))
     lost = Cipher(key_ring(bytes(32)))
     where = associated_data("app", "key_encrypted", ("rotated1",))
-    await filled.database.execute(
+    await filled.directory.execute(
         "UPDATE app SET key_encrypted = $1 WHERE appcode = 'rotated1'", lost.encrypt(Secret("lost"), where)
     )
     first, second = (await filled.applications.all_documents("", 2))[:2]
@@ -371,7 +371,9 @@ async def test_what_no_key_decrypts_is_named_and_ends_the_rotation(
 
 
 async def test_a_deployment_without_its_documents_is_not_rotated(filled: Store, key_file: Path) -> None:
-    command = store_over(filled.database, Cipher(KeyFile(key_file, read_key_file(key_file))), NODE)
+    command = store_over(
+        filled.directory, filled.database, Cipher(KeyFile(key_file, read_key_file(key_file))), NODE
+    )
     with pytest.raises(OSError, match="TAEL_DOCUMENTS is not set"):
         await rotate_keys(command, ORIGIN, Waits())
     assert read_key_file(key_file).key_ids == (FIRST_ID,)
@@ -388,6 +390,8 @@ async def test_a_full_file_takes_no_further_key(filled: Store, folder: Path, key
 
 async def test_an_account_that_is_added_is_under_the_first_key_of_its_process(filled: Store) -> None:
     keys = key_ring(bytes(32), ENCRYPTION_KEY)
-    await store_over(filled.database, Cipher(keys), NODE).merchants.add_app(an_app("new"), ORIGIN)
-    rows = await filled.database.fetch("SELECT key_encrypted FROM app WHERE appcode = 'new'")
+    await store_over(filled.directory, filled.database, Cipher(keys), NODE).merchants.add_app(
+        an_app("new"), ORIGIN
+    )
+    rows = await filled.directory.fetch("SELECT key_encrypted FROM app WHERE appcode = 'new'")
     assert key_id_of(rows[0]["key_encrypted"]) == keys.encrypting_id

@@ -122,7 +122,7 @@ async def test_an_order_for_one_address_makes_room_for_a_payer_at_another(
 async def test_a_merchant_who_may_not_accept_payments_accepts_none_with_an_open_link(
     store: Store, link: CheckoutLink, state: str, refusal: type[errors.TaelError]
 ) -> None:
-    await store.database.execute("UPDATE merchant SET state = $1", state)
+    await store.directory.execute("UPDATE merchant SET state = $1", state)
     gateway = gateway_over(store)
     checkout = await find_checkout(MCHID, link.link_id, gateway)
     assert checkout is not None

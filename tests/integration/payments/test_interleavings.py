@@ -67,8 +67,8 @@ class Stage:
 
 @pytest.fixture
 async def stage(store: Store, other_store: Store) -> AsyncIterator[Stage]:
-    await store.database.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
-    await store.database.execute(f"UPDATE wallet_account SET fee_rate_ppm = {FEE_RATE_PPM}")
+    await store.directory.execute("UPDATE app SET notify_url = 'http://shop', notify_offline = true")
+    await store.directory.execute(f"UPDATE wallet_account SET fee_rate_ppm = {FEE_RATE_PPM}")
     with capture_logs() as events:
         yield Stage(store, other_store, events)
 

@@ -39,7 +39,7 @@ class Running:
 
     def __init__(self, store: Store) -> None:
         self.clock, self.timer_s = TestClock(NOW), 100.0
-        self.database = CountingDatabase(store.database)
+        self.database = CountingDatabase(store.directory)
         keys = LinkKeys(self.database, CIPHER)
         self.links = PageLinks("https://pay.example", keys, self.clock, TTL_S, lambda: self.timer_s)
 
@@ -151,6 +151,6 @@ async def test_a_text_without_a_key_id_is_no_token(process: Running) -> None:
 
 async def test_a_key_that_was_moved_to_another_row_is_not_used(store: Store) -> None:
     await store.link_keys.with_current(NOW)
-    await store.database.execute("UPDATE link_key SET key_id = 'another1'")
+    await store.directory.execute("UPDATE link_key SET key_id = 'another1'")
     with pytest.raises(DecryptionFailed, match="changed or moved"):
         await store.link_keys.all()

@@ -102,17 +102,19 @@ WITH_TWO_KEYS: Final = frozenset(
 )
 #: A list by many numbers: until then, reading a merchant's rows once looks cheaper than looking up each number.
 BY_SEVERAL: Final = frozenset({"transactions.BY_REFERENCES"})
+#: Of small tables, which are elsewhere.
+DIRECTORY: Final = frozenset({"link_keys.RETIRE_CURRENT", "link_keys.DELETE_ENDED"})
 EXEMPT: Final = PARTS | RANGES | RARE | WITH_TWO_KEYS | BY_SEVERAL
 
 
 def statements() -> Iterator[tuple[str, str]]:
-    """The constants of every store, by module and name."""
+    """The constants of every store about tables of cells, by module and name."""
     for area in AREAS:
         store = import_module(f"tael.{area}.store")
         for module in walk_packages(store.__path__, f"{store.__name__}."):
             for name, value in vars(import_module(module.name)).items():
                 short = f"{module.name.rpartition('.')[2]}.{name}"
-                if isinstance(value, str) and is_statement(value) and short not in EXEMPT:
+                if isinstance(value, str) and is_statement(value) and short not in EXEMPT | DIRECTORY:
                     yield short, value
 
 

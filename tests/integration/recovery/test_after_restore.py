@@ -36,7 +36,7 @@ async def test_a_report_changes_nothing(store: Store) -> None:
     await paid(store, a_payment())
     await opened(store, a_payment())
     before = await contents(store)
-    report = await look_after_restore(store.database)
+    report = await look_after_restore(store.directory, store.database, store.cell)
     assert await contents(store) == before
     assert (report.payments, report.webhooks, report.newest_payment_at) == (1, 1, NOW)
     assert (report.unscheduled_accounts, report.returning_merchants) == (3, 1)
@@ -46,7 +46,7 @@ async def test_a_report_changes_nothing(store: Store) -> None:
 async def test_numbers_skip_ahead_for_every_node_once(store: Store, other_store: Store) -> None:
     first = sequence_of(await store.serials.syssn(NOW))
     runs = await asyncio.gather(
-        *(apply_after_restore(s.database, ORIGIN) for s in (store, other_store, store))
+        *(apply_after_restore(s.directory, s.database, s.cell, ORIGIN) for s in (store, other_store, store))
     )
     assert all(report.is_applied for report in runs)
     nodes = await next_sequences(store)
@@ -66,14 +66,14 @@ async def test_a_second_restore_on_a_day_skips_half_as_far(store: Store) -> None
         entry = AuditEntry(at, "anna", "host", "tael after-restore", "serial", timeline, None, {"skipped": 0})
         async with store.database.transaction() as connection:
             await write_audit_entries(connection, Home.CELL, [entry])
-    assert not (await look_after_restore(store.database)).is_applied
-    await apply_after_restore(store.database, ORIGIN)
+    assert not (await look_after_restore(store.directory, store.database, store.cell)).is_applied
+    await apply_after_restore(store.directory, store.database, store.cell, ORIGIN)
     assert (await next_sequences(store))[1] == SKIP // 2
 
 
 async def test_a_skip_beyond_the_last_sequence_begins_again_at_the_first(store: Store) -> None:
     await store.database.execute("INSERT INTO serial VALUES (1, $1)", SEQUENCES - 1)
-    await apply_after_restore(store.database, ORIGIN)
+    await apply_after_restore(store.directory, store.database, store.cell, ORIGIN)
     assert (await next_sequences(store))[1] == SKIP - 1
 
 
@@ -85,7 +85,7 @@ async def test_what_is_undecided_is_due_now_and_expedited_rows_stay_first(store:
         "UPDATE payment SET check_at = $1 WHERE syssn = $2", century_ago, expedited.syssn
     )
     finished = await paid(store, a_payment())
-    await apply_after_restore(store.database, ORIGIN)
+    await apply_after_restore(store.directory, store.database, store.cell, ORIGIN)
     rows = await store.database.fetch("SELECT syssn, check_at FROM payment")
     assert {row["syssn"]: row["check_at"] for row in rows} == {
         later.syssn: NOW,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tael.db.database import Connection
 
 COLUMNS: Final = (
-    "SELECT column_name FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position"
+    "SELECT column_name FROM information_schema.columns "
+    "WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position"
 )
 #: The columns in which copies differ, so that those of different tables belong together as the originals do.
 NUMBERED: Final = frozenset(

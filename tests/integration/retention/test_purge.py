@@ -37,7 +37,7 @@ from tests.unit.merchants.test_application import an_application
 __all__ = ["context"]  # a fixture of the tests of sign-ups
 COLUMNS: Final = """
 SELECT table_name, column_name FROM information_schema.columns AS c JOIN pg_tables ON tablename = table_name
-WHERE table_schema = 'public' AND schemaname = 'public' AND table_name NOT LIKE '%yoyo%'
+WHERE table_schema IN ('public', 'cell_00') AND schemaname IN ('public', 'cell_00') AND table_name NOT LIKE '%yoyo%'
 """
 NOTHING: Final = dict.fromkeys([*BLANKED, "merchant_application", "merchant_document"], 0)
 #: Of each table with columns that are blanked, the row of `finish`.
@@ -45,7 +45,7 @@ ONE_OF_EACH: Final = NOTHING | dict.fromkeys(BLANKED, 1)
 
 
 async def purge(store: Store, age: timedelta = AGE, origin: Origin = ORIGIN) -> Purged:
-    return await purge_before(store.database, store.document_files, age, origin).run()
+    return await purge_before(store.directory, store.database, store.document_files, age, origin).run()
 
 
 async def test_every_column_of_the_schema_is_declared_once(store: Store) -> None:
@@ -206,7 +206,7 @@ async def test_each_page_is_logged_in_its_commit(store: Store) -> None:
 async def test_counting_changes_nothing(store: Store) -> None:
     await finish(store)
     before = await contents(store)
-    counted = await purge_before(store.database, store.document_files, AGE, ORIGIN).count()
+    counted = await purge_before(store.directory, store.database, store.document_files, AGE, ORIGIN).count()
     assert counted == ONE_OF_EACH
     assert await contents(store) == before
 
@@ -253,7 +253,7 @@ async def test_an_outcome_decided_before_the_purge_does_not_write_its_values_bac
 
 
 async def test_the_books_agree_and_an_old_payment_can_be_refunded(store: Store) -> None:
-    await store.database.execute(
+    await store.directory.execute(
         "UPDATE app SET notify_url = 'http://shop', webhook_style = 'new', notify_offline = true"
     )
     book = await order_book(store)
@@ -312,8 +312,10 @@ async def test_a_purged_webhook_is_not_sent_again(store: Store) -> None:
 
 def test_a_short_age_is_refused(store: Store) -> None:
     with pytest.raises(TooRecent, match="at least 90d"):
-        purge_before(store.database, store.document_files, MIN_AGE - timedelta(days=1), ORIGIN)
-    purge_before(store.database, store.document_files, MIN_AGE, ORIGIN)
+        purge_before(
+            store.directory, store.database, store.document_files, MIN_AGE - timedelta(days=1), ORIGIN
+        )
+    purge_before(store.directory, store.database, store.document_files, MIN_AGE, ORIGIN)
 
 
 # ---- applications ---------------------------------------------------------------------------------------------------
@@ -330,7 +332,7 @@ async def test_a_refused_application_is_removed_with_its_files(
     old = origin_at(OLD)
     mchid = await sign_up(an_application(), SCANS, APP, old, context)
     await decide(store.applications, mchid, Decision.REFUSE, old, reason="no license")
-    run = purge_before(store.database, files, AGE, ORIGIN)
+    run = purge_before(store.directory, store.database, files, AGE, ORIGIN)
 
     expected = NOTHING | {"merchant_application": 1, "merchant_document": len(SCANS)}
     assert await run.count() == await run.run() == expected
@@ -358,7 +360,7 @@ async def test_an_application_that_may_be_needed_stays(
     }
     for decision, origin in decisions[case]:
         await decide(store.applications, mchid, decision, origin, reason="a reason")
-    assert await purge_before(store.database, files, AGE, ORIGIN).run() == NOTHING
+    assert await purge_before(store.directory, store.database, files, AGE, ORIGIN).run() == NOTHING
     assert await store.applications.of(mchid) == an_application()
     assert len(names_in(tmp_path)) == len(SCANS)
 
@@ -378,9 +380,13 @@ async def test_a_document_whose_file_cannot_be_removed_keeps_its_row(
     mchid = await sign_up(an_application(), [scan], APP, old, context)
     await decide(store.applications, mchid, Decision.REFUSE, old, reason="no license")
     with pytest.raises(OSError, match="read-only"):
-        await purge_before(store.database, DocumentFiles(Stuck(tmp_path), CIPHER), AGE, ORIGIN).run()
+        await purge_before(
+            store.directory, store.database, DocumentFiles(Stuck(tmp_path), CIPHER), AGE, ORIGIN
+        ).run()
     assert len(await store.applications.documents_of(mchid)) == 1
-    assert (await purge_before(store.database, files, AGE, ORIGIN).run())["merchant_document"] == 1
+    assert (await purge_before(store.directory, store.database, files, AGE, ORIGIN).run())[
+        "merchant_document"
+    ] == 1
     assert names_in(tmp_path) == set()
 
 

@@ -43,7 +43,7 @@ async def read(store: Store, first: date, last: date) -> dict[str, Any]:
 @pytest.fixture
 async def world(store: Store) -> World:
     """On January 2 two payments of 100 with a fee of 5 %, one of them reversed; a refund of 30 on the next day."""
-    await store.database.execute("UPDATE wallet_account SET fee_rate_ppm = 50000")
+    await store.directory.execute("UPDATE wallet_account SET fee_rate_ppm = 50000")
     clock = TestClock(NOW)
     world = World(store, clock, FakeWallet(clock))
     gateway = world.gateway(Process())

@@ -229,7 +229,7 @@ async def test_a_crash_at_any_step_loses_and_doubles_nothing(
         await close_before(store, 3, mchid)
         process = Process(dies_at, side)
         try:
-            await settle(store_over(kind(store.database, process), CIPHER, NODE), mchid)
+            await settle(store_over(store.directory, kind(store.database, process), CIPHER, NODE), mchid)
             is_over = True
         except Crash:
             await finish(store, mchid)

@@ -16,7 +16,7 @@ from tael.base.transport import NOT_ALLOWED, Transport
 from tael.jobs import webhooks
 from tael.jobs.app_slots import INITIAL_SLOTS, MAX_SLOTS
 from tael.jobs.runner import run_for_ever, run_once
-from tael.jobs.webhooks import Deliveries, webhook_job
+from tael.jobs.webhooks import Deliveries, app_slots_of_process, webhook_job
 from tael.merchants.domain.merchant import Style
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment
@@ -165,7 +165,7 @@ async def test_an_app_whose_webhooks_come_meanwhile_waits_for_no_long_queue_of_a
     for appcode in ("busy", "other"):
         await with_app(store, receivers, appcode)
     await payments_due(store, "busy", 30)
-    deliveries, clock = Deliveries(context), clock_of(context)
+    deliveries, clock = Deliveries(context, app_slots_of_process()), clock_of(context)
     clock.at = NOW + timedelta(hours=1)
 
     async def claim() -> Counter[str]:

@@ -21,6 +21,7 @@ from tael.base.admission import STANDING_S, Admission
 from tael.base.cipher import Cipher
 from tael.base.errors import NotAllowed, NotAuthentic, RateLimited
 from tael.base.key_ring import key_ring
+from tael.db.cells import only
 from tael.db.database import Database, StoreUnavailable
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.rate_limits import NO_LIMITS
@@ -138,12 +139,13 @@ def test_every_endpoint_has_one_of_the_lists() -> None:
 
 def access(guard: AddressGuard | None = None, admission: Admission | None = None) -> Access:
     """Over a database that is not entered: no step here reaches it."""
-    store = store_over(Database("postgresql://localhost/none"), Cipher(key_ring(bytes(32))), 1)
+    none = Database("postgresql://localhost/none")
+    store = store_over(none, none, Cipher(key_ring(bytes(32))), 1)
     credentials = CredentialCache(store.merchants, store.accounts, store.maintenance_windows)
     limiter = limiter_over(Ledger(), TestClock(), NO_LIMITS)
     guard = guard or AddressGuard(0, TestClock())
     admission = admission or Admission()
-    return Access(credentials, TestClock(), 1.0, MAX_BYTES, guard, limiter, NOTHING, admission)
+    return Access(credentials, TestClock(), 1.0, MAX_BYTES, guard, only(limiter), NOTHING, admission)
 
 
 async def do_nothing(_: AuthenticatedRequest) -> Members:

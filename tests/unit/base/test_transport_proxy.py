@@ -158,9 +158,9 @@ async def test_webhooks_use_no_proxy() -> None:
         "TAEL_WALLET_PROXY": "http://127.0.0.1:9",
     }
     async with open_services(read_settings(environment)) as services:
-        assert services.deliveries.transport.proxy is None
+        assert services.first.deliveries.transport.proxy is None
         account = wechat_account()
-        outcome = await services.payments.wallets.channels["wechat_v2"].query(order("800201", account))
+        outcome = await services.first.payments.wallets.channels["wechat_v2"].query(order("800201", account))
     assert outcome == NotSent("the proxy cannot be reached")
 
 

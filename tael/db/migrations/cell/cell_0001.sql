@@ -5,12 +5,14 @@
 -- primary keys are created last, and the other indexes have a predicate that is true for every row: they are taken only for
 -- a statement that compares the predicate's column.
 
--- Which cell this is. Statements that insert rows of parameters join it: so Citus sends them to the cell's node whole.
+-- Which cell this is, in its only row. Statements that insert rows of parameters join it: so Citus sends them to the cell's
+-- node whole.
 CREATE TABLE cell (
     is_here  boolean CONSTRAINT cell_pkey PRIMARY KEY,
     number   smallint NOT NULL,
     CONSTRAINT cell_has_one_row CHECK (is_here)
 );
+INSERT INTO cell (is_here, number) VALUES (true, right(current_schema(), 2)::smallint); -- cell_00 is 0
 
 -- Each process takes blocks of numbers of its node.
 CREATE TABLE serial (

@@ -1,5 +1,13 @@
 -- The directory: apps, merchants and their wallet accounts. Small, read often, written by operators.
 
+-- The cells, each a schema with the money of a group of merchants.
+CREATE TABLE cell_location (
+    cell     integer CONSTRAINT cell_location_pkey PRIMARY KEY,
+    servers  text NOT NULL, -- host:port, with commas between several; '' for the servers of the directory
+    CONSTRAINT cell_location_cell CHECK (cell BETWEEN 0 AND 99)
+);
+INSERT INTO cell_location (cell, servers) VALUES (0, '');
+
 CREATE TABLE app (
     appcode                text CONSTRAINT app_pkey PRIMARY KEY,
     key_encrypted          bytea NOT NULL,
@@ -36,6 +44,7 @@ CREATE TABLE merchant (
     currency               text NOT NULL,
     state                  text NOT NULL DEFAULT 'active',
     is_default             boolean NOT NULL DEFAULT false,
+    cell                   integer NOT NULL DEFAULT 0 CONSTRAINT merchant_in_known_cell REFERENCES cell_location,
     max_amount_minor       bigint,
     denied                 text[] NOT NULL DEFAULT '{}',
     unmatched_payments     text NOT NULL DEFAULT 'hold',

@@ -1,0 +1,200 @@
+"""The parts of a deployment's database: the directory, and cells, each a schema with the money of a group of merchants.
+
+A cell is on the directory's servers, or on others with the same database name, login and parameters of the URL. Each
+has pools of its own, so that one whose server is down or slow takes no connection from another.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Generic, Self, TypeVar
+from urllib.parse import urlsplit
+
+from tael.db.database import FIXED_CONNECTIONS, Database, Limits, StoreUnavailable
+
+Opened = TypeVar("Opened")
+Other = TypeVar("Other")
+#: The database of a cell, by its number. Raises StoreUnavailable.
+DatabaseOf = Callable[[int], Awaitable[Database]]
+
+#: The number is two digits of a syssn.
+MAX_CELL: Final = 99
+FIRST: Final = 0
+READ_LOCATIONS: Final = "SELECT cell, servers FROM cell_location ORDER BY cell"
+ADD_LOCATION: Final = "INSERT INTO cell_location (cell, servers) VALUES ($1, $2)"
+#: The directory is read seldom: what it has is cached.
+DIRECTORY_CONNECTIONS: Final = FIXED_CONNECTIONS + 3
+#: How soon a process knows of a new cell, unless a merchant is in it.
+LOCATIONS_S: Final = 10.0
+#: Numbers that nothing vouches for, such as that in a page's address, do not make it read more often.
+NEW_CELL_S: Final = 1.0
+#: Host names, addresses and ports, with commas.
+SERVERS: Final = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}(,[A-Za-z0-9._-]+:\d{1,5})*|(\[[0-9a-f:]+\]:\d{1,5},?)+")
+
+
+class NoSuchCell(StoreUnavailable):
+    """The directory names no cell with this number."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellLocation:
+    """Where a cell is. `servers` is "" for the directory's servers."""
+
+    number: int
+    servers: str = ""
+
+    @property
+    def schema(self) -> str:
+        return schema_of(self.number)
+
+    def url(self, directory_url: str) -> str:
+        """The URL of its database, with the login of the directory's."""
+        return url_on(directory_url, self.servers)
+
+
+def schema_of(number: int) -> str:
+    """The schema of a cell."""
+    return f"cell_{number:02d}"
+
+
+def url_on(url: str, servers: str) -> str:
+    """`url` with these servers, or as it is if there are none."""
+    if not servers:
+        return url
+    parts = urlsplit(url)
+    login, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{login}{at}{servers}").geturl()
+
+
+class Cells:
+    """The databases of one process. Those of cells are opened at first use, except for the first one's."""
+
+    def __init__(
+        self, url: str, limits: Limits | None = None, database_class: type[Database] = Database
+    ) -> None:
+        self._url = url
+        self._limits = limits = limits or Limits()
+        self._new = database_class
+        connections = min(limits.connections, DIRECTORY_CONNECTIONS)
+        self.directory: Final = database_class(url, replace(limits, connections=connections))
+        self._opened: dict[int, Database] = {}
+        self._opening = asyncio.Lock()
+        self._locations: Sequence[CellLocation] = ()
+        self._read_at = float("-inf")
+
+    async def __aenter__(self) -> Self:
+        await self.directory.__aenter__()
+        await self._open(CellLocation(FIRST))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for database in (*self._opened.values(), self.directory):
+            await database.__aexit__()
+
+    @property
+    def databases(self) -> "PerCell[Database]":
+        """The database of each. That of cell 0, which every deployment has, is open."""
+        return PerCell(self._opened[FIRST], self.of, self.numbers)
+
+    async def numbers(self) -> Sequence[int]:
+        """Of all cells. Raises as `locations`."""
+        return [location.number for location in await self.locations()]
+
+    async def of(self, number: int) -> Database:
+        """The database of a cell. Raises NoSuchCell, and StoreUnavailable if the directory cannot be read."""
+        return self._opened.get(number) or await self._found(number)
+
+    async def locations(self) -> Sequence[CellLocation]:
+        """All cells, as they were known at most `LOCATIONS_S` ago. Raises StoreUnavailable if none are known."""
+        if self._is_older_than(LOCATIONS_S):
+            try:
+                await self._read_locations()
+            except StoreUnavailable:
+                if not self._locations:
+                    raise
+        return self._locations
+
+    async def add(self, location: CellLocation) -> None:
+        """Name a cell that has been migrated. Raises asyncpg.UniqueViolationError if its number is taken."""
+        await self.directory.execute(ADD_LOCATION, location.number, location.servers)
+        await self._read_locations()
+
+    def _is_older_than(self, seconds: float) -> bool:
+        """Whether the locations were read so long ago."""
+        return asyncio.get_running_loop().time() - self._read_at >= seconds
+
+    async def _read_locations(self) -> None:
+        rows = await self.directory.fetch(READ_LOCATIONS)
+        self._locations = [CellLocation(row["cell"], row["servers"]) for row in rows]
+        self._read_at = asyncio.get_running_loop().time()
+
+    async def _found(self, number: int) -> Database:
+        """A cell that is not open. One that was added a moment ago is read at once."""
+        if number not in {each.number for each in self._locations} and self._is_older_than(NEW_CELL_S):
+            await self._read_locations()
+        for location in self._locations:
+            if location.number == number:
+                async with self._opening:
+                    return self._opened.get(number) or await self._open(location)
+        raise NoSuchCell(f"there is no cell {number}")
+
+    async def _open(self, location: CellLocation) -> Database:
+        database = self._new(location.url(self._url), self._limits, location.schema)
+        await database.__aenter__()
+        self._opened[location.number] = database
+        return database
+
+
+class PerCell(Generic[Opened]):
+    """Something of each cell, which is made at its first use and kept."""
+
+    def __init__(
+        self,
+        first: Opened,
+        make: Callable[[int], Awaitable[Opened]],
+        numbers: Callable[[], Awaitable[Sequence[int]]],
+    ) -> None:
+        #: That of cell 0, which is always there.
+        self.first: Final = first
+        self._made: dict[int, Opened] = {FIRST: first}
+        self._make = make
+        #: Of all cells. Raises StoreUnavailable if none are known.
+        self.numbers: Final = numbers
+
+    async def of(self, number: int) -> Opened:
+        """Raises NoSuchCell, StoreUnavailable."""
+        made = self._made.get(number)
+        if made is None:
+            made = self._made.setdefault(number, await self._make(number))
+        return made
+
+    async def all(self) -> Mapping[int, Opened]:
+        """By number. Raises StoreUnavailable if none are known."""
+        return {number: await self.of(number) for number in await self.numbers()}
+
+    def map(self, build: Callable[[Opened], Other]) -> "PerCell[Other]":
+        """What `build` makes of each."""
+        return self.map_numbered(lambda _, each: build(each))
+
+    def map_numbered(self, build: Callable[[int, Opened], Other]) -> "PerCell[Other]":
+        """The same, of its number and it."""
+
+        async def make(number: int) -> Other:
+            return build(number, await self.of(number))
+
+        return PerCell(build(FIRST, self.first), make, self.numbers)
+
+
+def only(value: Opened, number: int = FIRST) -> PerCell[Opened]:
+    """That of a deployment with one cell."""
+
+    async def make(other: int) -> Opened:
+        if other != number:
+            raise NoSuchCell(f"there is no cell {other}")
+        return value
+
+    async def numbers() -> Sequence[int]:
+        return [number]
+
+    return PerCell(value, make, numbers)
