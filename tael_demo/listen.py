@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final
@@ -15,18 +15,20 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tael.base.clock import Clock
 from tael.base.egress import EgressPolicy
 from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
-from tael.cli.finding import DataOption, found_settings, with_store
+from tael.cli.finding import DataOption, found_settings, with_stores
 from tael.cli.inputs import is_loopback_host
 from tael.cli.showing import UNUSABLE, printable, refused
-from tael.main import clock_of
+from tael.main import Stores, clock_of
 from tael.operations.store import Store
 from tael.qfpay.webhook_bodies import WebhookRenderer
 from tael.webhooks.domain.webhook import is_acknowledged
 from tael.webhooks.follower import Follower, forward
 from tael.webhooks.store.queue import DueWebhook
+
+#: A webhook, and the follower of its cell.
+_Followed = tuple[Follower, DueWebhook]
 
 POLL_S: Final = 0.2
 STDIN: Final = 0
@@ -49,37 +51,49 @@ def listen_command(
             "--forward-to: must be a URL of this machine, such as http://127.0.0.1:3000/webhooks", UNUSABLE
         )
 
-    async def work(store: Store, now: datetime) -> bool:
+    async def work(stores: Stores, now: datetime) -> bool:
         clock = clock_of(found_settings(data))
-        if appcode is not None and await store.merchants.app(appcode) is None:
+        if appcode is not None and await stores.first.merchants.app(appcode) is None:
             return False
+        followers = [
+            Follower(store.webhooks, store.merchants, _renderer(store), clock, appcode)
+            for store in (await stores.of_cell.all()).values()
+        ]
         async with Transport(EgressPolicy(loopback=True, any_port=True)) as transport:
-            await _listen(store, transport, clock, forward_to, appcode)
+            await _listen(followers, transport, forward_to)
         return True
 
-    if not with_store(data, work):
+    if not with_stores(data, work):
         raise refused(f"no app {appcode}")
 
 
-async def _listen(store: Store, transport: Transport, clock: Clock, url: str, appcode: str | None) -> None:
+def _renderer(store: Store) -> WebhookRenderer:
+    return WebhookRenderer(store.payments, store.refunds)
+
+
+async def _listen(followers: Sequence[Follower], transport: Transport, url: str) -> None:
+    """`followers` has one for each cell."""
     stop, repeat = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     _watch_keys(lambda: loop.call_soon_threadsafe(repeat.set))
-    renderer = WebhookRenderer(store.payments, store.refunds)
-    follower, last = Follower(store.webhooks, store.merchants, renderer, clock, appcode), None
-    await follower.poll()
+    last: _Followed | None = None
+    await _poll(followers)
     typer.echo(f"forwarding to {printable(url)}; press r and Enter to repeat the last, Ctrl-C to stop")
     while not stop.is_set():
-        webhooks = await follower.poll()
+        webhooks = await _poll(followers)
         if repeat.is_set():
             repeat.clear()
             webhooks = [*webhooks, *([last] if last and not webhooks else webhooks[-1:])]
-        for webhook in webhooks:
-            last = webhook
+        for last in webhooks:
+            follower, webhook = last
             typer.echo(_line(webhook, await forward(webhook, url, follower, transport)))
         await _rest(stop)
+
+
+async def _poll(followers: Sequence[Follower]) -> list[_Followed]:
+    return [(follower, webhook) for follower in followers for webhook in await follower.poll()]
 
 
 async def _rest(stop: asyncio.Event) -> None:

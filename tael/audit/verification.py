@@ -4,7 +4,7 @@ Reads one snapshot, changes nothing and takes no locks.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -41,6 +41,12 @@ class Audit:
     digests: int = 0
     payouts: int = 0
     compared: int = 0  #: orders compared with the wallets' books
+    our_orders: set[str] = field(
+        default_factory=set
+    )  #: the order numbers in the wallets' books that are ours
+    held: Counter[str] = field(
+        default_factory=Counter
+    )  #: what the wallets hold of unmatched payments, by order
     balances: Balances = field(default_factory=Balances)
     disagreements: int = 0
     first: Disagreement | None = None
@@ -50,8 +56,35 @@ class Audit:
             self.disagreements += 1
             self.first = self.first or disagreement
 
+    def add(self, other: "Audit") -> None:
+        """Add the audit of another cell."""
+        self.orders += other.orders
+        self.entries += other.entries
+        self.digests += other.digests
+        self.payouts += other.payouts
+        self.compared += other.compared
+        self.balances.minor.update(other.balances.minor)
+        self.our_orders |= other.our_orders
+        self.held.update(other.held)
+        self.disagreements += other.disagreements
+        self.first = self.first or other.first
+
+    def note_unknown_orders(self, book: WalletBook) -> None:
+        """Once all cells are audited: an order that is unknown to one may be known to another."""
+        self.note(unknown_orders(book, self.held, frozenset(self.our_orders)))
+
 
 async def audit_books(
+    database: Database, book: WalletBook | None = None, mchids: Collection[str] = ()
+) -> Audit:
+    """Audit the only cell of a deployment, and `book` for unknown orders. As `audit_cell` otherwise."""
+    audit = await audit_cell(database, book, mchids)
+    if book is not None:
+        audit.note_unknown_orders(book)
+    return audit
+
+
+async def audit_cell(
     database: Database, book: WalletBook | None = None, mchids: Collection[str] = ()
 ) -> Audit:
     """Audit all of a cell in one snapshot; `book` must have been read before. Raises StoreUnavailable.
@@ -62,22 +95,18 @@ async def audit_books(
     async with snapshot(database) as books:
         async for missing in books.missing():
             audit.note([missing_row(missing)])
-        our_orders = await _orders(books, audit, book)
-        unmatched_payments = await _unmatched(books, audit, our_orders)
+        await _orders(books, audit, book)
+        await _unmatched(books, audit)
         async for rows in books.statements():
             audit.note(disagreements_of_statement(rows))
         await _payouts(books, audit)
         await _entries(books, audit)
         for chain in await books.chains(mchids):
             await _chain(books, chain, audit)
-    if book is not None:
-        audit.note(unknown_orders(book, unmatched_payments, frozenset(our_orders)))
     return audit
 
 
-async def _orders(books: Snapshot, audit: Audit, book: WalletBook | None) -> set[str]:
-    """The order numbers in the wallets' books that are ours."""
-    our_orders: set[str] = set()
+async def _orders(books: Snapshot, audit: Audit, book: WalletBook | None) -> None:
     async for order, unmatched_payments in books.orders():
         audit.orders += 1
         audit.note(disagreements_of_order(order))
@@ -85,20 +114,17 @@ async def _orders(books: Snapshot, audit: Audit, book: WalletBook | None) -> set
             audit.compared += is_completed(order, unmatched_payments, book.read_at)
             audit.note(disagreements_with_wallet(order, unmatched_payments, book))
             if order.payment.syssn in book.trades:
-                our_orders.add(order.payment.syssn)
-    return our_orders
+                audit.our_orders.add(order.payment.syssn)
 
 
-async def _unmatched(books: Snapshot, audit: Audit, our_orders: set[str]) -> Mapping[str, int]:
-    """What the wallets hold, by their order. Orders of those in progress are added to `our_orders`."""
-    held: Counter[str] = Counter()
+async def _unmatched(books: Snapshot, audit: Audit) -> None:
+    """Those in progress are orders of ours: what the wallets hold of them changes."""
     async for unmatched, lines in books.unmatched_payments():
         if unmatched.syssn:
             audit.note(wrong_lines(expected_of_unmatched(unmatched), lines))
         if unmatched.state in ("SUSPECTED", "RETURNING"):
-            our_orders.add(unmatched.subject_id)
-        held[unmatched.subject_id] += held_of_unmatched(unmatched)
-    return held
+            audit.our_orders.add(unmatched.subject_id)
+        audit.held[unmatched.subject_id] += held_of_unmatched(unmatched)
 
 
 async def _payouts(books: Snapshot, audit: Audit) -> None:

@@ -240,7 +240,9 @@ def check(
     verifiers = Verifiers()
     checks = with_channels(
         data,
-        lambda store, channels, at: check_accounts(chosen, channels, store, verifiers, at=at, now=_now()),
+        lambda stores, channels, at: check_accounts(
+            chosen, channels, stores.first, verifiers, at=at, now=_now()
+        ),
         verifiers.note,
     )
     rows = [_check_members(each) for each in checks]

@@ -1,17 +1,22 @@
 """`tael after-restore`: what needs care in a database that was restored, before the gateway starts."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 import typer
 
 from tael.audit_log.domain.entry import Origin
-from tael.cli.finding import DataOption, change_store
+from tael.cli.cell_answers import Answers, in_every_cell
+from tael.cli.finding import DataOption, change_stores
 from tael.cli.showing import JsonOption, refused, show_json, show_rows
+from tael.main import Stores
 from tael.operations.ciphertexts import count_ciphertexts
 from tael.operations.store import Store
 from tael.recovery.after_restore import apply_after_restore, look_after_restore
+from tael.recovery.store.restored import Restored
 
+COLUMNS: Final = ("what", "found", "do")
 #: What to do about each member of the report, in the order of use.
 STEPS: Final = {
     "is_applied": "if not: run this command with --apply before the gateway starts",
@@ -48,23 +53,49 @@ def after_restore_command(
     with --apply before one starts. It applies once for each restore.
     """
 
-    async def work(store: Store, origin: Origin) -> dict[str, Any]:
-        restored = await (
-            apply_after_restore(store.directory, store.database, store.cell, origin)
-            if apply
-            else look_after_restore(store.directory, store.database, store.cell)
-        )
-        return {**asdict(restored), **await _ciphertexts(store)}
+    async def report(store: Store, origin: Origin) -> Restored:
+        if apply:
+            return await apply_after_restore(store.directory, store.database, store.cell, origin)
+        return await look_after_restore(store.directory, store.database, store.cell)
+
+    async def work(stores: Stores, origin: Origin) -> tuple[Answers[Restored], dict[str, int]]:
+        return await in_every_cell(report)(stores, origin), await _ciphertexts(stores.first)
 
     try:
-        report = change_store("after-restore", data, work)
+        of_cells, of_directory = change_stores("after-restore", data, work)
     except OSError as error:
         raise refused(f"the documents cannot be read: {error}") from error
+    if len(of_cells.by_cell) + len(of_cells.down) == 1:
+        _show_only(of_cells, of_directory, as_json)
+    else:
+        _show_each(of_cells.by_cell, of_directory, as_json)
+    of_cells.finish()
+
+
+def _show_only(of_cells: Answers[Restored], of_directory: dict[str, int], as_json: bool) -> None:
+    """The report of a deployment with one cell."""
+    (restored,) = of_cells
+    report = asdict(restored) | of_directory
     if as_json:
         show_json(report)
     else:
-        rows = [{"what": name, "found": report[name], "do": step} for name, step in STEPS.items()]
-        show_rows(rows, ("what", "found", "do"))
+        show_rows(_rows(report), COLUMNS)
+
+
+def _show_each(of_cells: Mapping[int, Restored], of_directory: Mapping[str, int], as_json: bool) -> None:
+    if as_json:
+        cells = [{"cell": number} | asdict(restored) for number, restored in of_cells.items()]
+        show_json({"directory": of_directory, "cells": cells})
+        return
+    show_rows(_rows(of_directory), COLUMNS, "directory")
+    for number, restored in of_cells.items():
+        show_rows(_rows(asdict(restored)), COLUMNS, f"cell {number}")
+
+
+def _rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"what": name, "found": report[name], "do": step} for name, step in STEPS.items() if name in report
+    ]
 
 
 async def _ciphertexts(store: Store) -> dict[str, int]:

@@ -49,7 +49,9 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
         "Start a demo on 127.0.0.1: PostgreSQL, both simulated wallets, the gateway and a shop.",
     ),
     "migrate": Entry(
-        "parts", "migrate_command", "Migrate the database of TAEL_DATABASE_URL to the current schema."
+        "parts",
+        "migrate_command",
+        "Migrate the database of TAEL_DATABASE_URL and all cells to the current schema.",
     ),
     "serve": Entry(
         "parts",
@@ -66,6 +68,7 @@ COMMANDS: Final[dict[str, Entry | ExtraEntry]] = {
         "doctor_command",
         "Check settings, database and stored state of a deployment, and print what is wrong and what to do.",
     ),
+    "cell": Entry("cells", "cells", "Manage cells: the databases of groups of merchants."),
     "app": Entry("apps", "apps", "Manage apps: API credentials and settings."),
     "merchant": Entry("merchants", "merchants", "Manage merchants."),
     "user": Entry("users", "users", "Manage merchants' users, who permit apps to read data."),

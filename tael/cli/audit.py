@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
 from tael.audit_log.domain.entry import AuditEntry, Values
-from tael.cli.finding import DataOption, with_store
+from tael.cli.cell_answers import Answers, in_every_cell, newest_first
+from tael.cli.finding import DataOption, with_stores
 from tael.cli.showing import JsonOption, show_json, show_rows
+from tael.db.tables import Home
+from tael.main import Stores
 from tael.operations.store import Store
 
 audit: Final = typer.Typer(help="Show the audit log.", no_args_is_help=True)
@@ -45,17 +50,23 @@ def list_command(
     Secrets are shown as the first digits of their SHA-256.
     """
 
-    async def work(store: Store, now: datetime) -> list[AuditEntry]:
+    async def newest(home: Home, store: Store, now: datetime) -> list[AuditEntry]:
         since = None if days is None else now - timedelta(days=days)
         return await store.audit_log.newest(
-            actor=actor, subject_kind=kind, subject_id=subject, since=since, limit=limit
+            actor=actor, subject_kind=kind, subject_id=subject, since=since, limit=limit, homes=(home,)
         )
 
-    entries = with_store(data, work)
+    async def work(stores: Stores, now: datetime) -> tuple[list[AuditEntry], Answers[list[AuditEntry]]]:
+        in_cells = in_every_cell(partial(newest, Home.CELL))
+        return await newest(Home.DIRECTORY, stores.first, now), await in_cells(stores, now)
+
+    of_directory, of_cells = with_stores(data, work)
+    entries = newest_first([of_directory, *of_cells], attrgetter("at"), limit)
     if as_json:
         show_json(entries)
     else:
         show_rows([_row(entry) for entry in entries], LISTED)
+    of_cells.finish()
 
 
 def _row(entry: AuditEntry) -> Mapping[str, Any]:

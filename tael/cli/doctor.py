@@ -4,27 +4,28 @@ import asyncio
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import parse_qs, urlsplit
 
 import typer
 
 from tael.base.cipher import DecryptionFailed
 from tael.base.clock import RealClock
+from tael.cli.check_results import Result, has_failed, result_of, results_of, skipped
 from tael.cli.deployment import refuse_demo_settings
 from tael.cli.finding import why_unavailable
 from tael.cli.showing import IMPOSSIBLE, JsonOption, show_json, show_rows
 from tael.config import BadSettings, Settings, read_settings
-from tael.db.database import StoreUnavailable
-from tael.db.server import read_server
-from tael.main import clock_of, open_store
+from tael.db.cells import FIRST, CellLocation, Cells
+from tael.db.database import Database, SchemaOutdated, StoreUnavailable
+from tael.db.server import Server, read_server
+from tael.main import Stores, clock_of, open_stores
 from tael.operations.problem import Problem
-from tael.operations.row_checks import ROW_CHECKS
-from tael.operations.server_checks import NEEDED_FOR_ROWS, SERVER_CHECKS, Expected
+from tael.operations.row_checks import CELL_ROW_CHECKS, ROW_CHECKS, RowCheck
+from tael.operations.server_checks import NEEDED_FOR_ROWS, PART_CHECKS, SERVER_CHECKS, Expected
 from tael.operations.store import Store
 
 COLUMNS: Final = ("check", "state", "problem", "remedy")
@@ -33,23 +34,9 @@ SECRET_FILES: Final = ("TAEL_DATABASE_URL", "TAEL_ENCRYPTION_KEY")
 #: Everything but the owner's rights, and the group's to read.
 TOO_OPEN: Final = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
 
+AFTER_DATABASE: Final = (*SERVER_CHECKS, *PART_CHECKS, *ROW_CHECKS)
 #: Checks that need valid settings.
-AFTER_SETTINGS: Final = ("database", *SERVER_CHECKS, *ROW_CHECKS)
-
-
-class State(StrEnum):
-    OK = "ok"
-    FAILED = "failed"
-    SKIPPED = "skipped"  #: another check has failed on which it depends
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one check has found; `problems` are empty unless it failed."""
-
-    check: str
-    state: State
-    problems: Sequence[Problem] = ()
+AFTER_SETTINGS: Final = ("database", *AFTER_DATABASE)
 
 
 def doctor_command(
@@ -66,23 +53,23 @@ def doctor_command(
     Changes nothing. The exit status is 1 if a check has failed.
     """
     results = asyncio.run(_results(processes))
-    rows = [row for result in results for row in _rows(result)]
+    rows = [row for result in results for row in result.rows()]
     if as_json:
         show_json(rows)
     else:
         show_rows(rows, COLUMNS)
-    if any(result.state is State.FAILED for result in results):
+    if has_failed(results):
         raise typer.Exit(IMPOSSIBLE)
 
 
 async def _results(processes: int) -> list[Result]:
-    secret_files = _result("secret-files", check_secret_files(os.environ))
+    secret_files = result_of("secret-files", check_secret_files(os.environ))
     try:
         settings = read_settings()
     except BadSettings as error:
-        return [_result("settings", [_bad_settings(error)]), secret_files, *_skipped(AFTER_SETTINGS)]
+        return [result_of("settings", [_bad_settings(error)]), secret_files, *skipped(AFTER_SETTINGS)]
     return [
-        _result("settings", check_settings(settings)),
+        result_of("settings", check_settings(settings)),
         secret_files,
         *await _results_of_database(settings, processes),
     ]
@@ -107,33 +94,108 @@ def check_secret_files(environment: Mapping[str, str]) -> Iterator[Problem]:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The directory or a cell, and the server as one session there sees it."""
+
+    name: str  #: of a cell, if there are several
+    servers: str  #: "" for those of the directory
+    store: Store
+    server: Server
+
+    def named(self, problems: Iterable[Problem]) -> list[Problem]:
+        return [replace(each, problem=f"{self.name}{each.problem}") for each in problems]
+
+
 async def _results_of_database(settings: Settings, processes: int) -> list[Result]:
-    expected = Expected(processes, settings.database_connections, _ssl_mode(settings))
-    async with open_store(settings) as store:
+    async with open_stores(settings) as stores:
         try:
-            server = await read_server(store.database, RealClock().now)
+            directory = _Part("", "", stores.first, await _server(stores.cells.directory))
         except StoreUnavailable as error:
             failed = Problem(why_unavailable(error), "check TAEL_DATABASE_URL, and whether PostgreSQL runs")
-            return [_result("database", [failed]), *_skipped((*SERVER_CHECKS, *ROW_CHECKS))]
-        results = [_result(name, check(server, expected)) for name, check in SERVER_CHECKS.items()]
-        unusable = {result.check for result in results if result.problems} & {*NEEDED_FOR_ROWS}
+            return [result_of("database", [failed]), *skipped(AFTER_DATABASE)]
+        locations = await _locations(stores.cells)
+        cells, down = await _cells(stores, locations)
+        parts = [directory, *cells]
+        of_servers = _of_servers(parts, locations, settings, processes)
+        of_parts = {
+            name: [problem for part in parts for problem in part.named(check(part.server))]
+            for name, check in PART_CHECKS.items()
+        }
+        now = clock_of(settings).now()
         of_rows = (
-            _skipped(ROW_CHECKS) if unusable else await _results_of_rows(store, clock_of(settings).now())
+            skipped(ROW_CHECKS)
+            if any(of_parts[name] for name in NEEDED_FOR_ROWS)
+            else results_of({name: await _of_rows(name, directory, cells, now) for name in ROW_CHECKS})
         )
-        return [_result("database", []), *results, *of_rows]
+        return [result_of("database", down), *results_of(of_servers), *results_of(of_parts), *of_rows]
 
 
-async def _results_of_rows(store: Store, now: datetime) -> list[Result]:
-    results = []
-    for name, check in ROW_CHECKS.items():
+async def _server(database: Database) -> Server:
+    return await read_server(database, RealClock().now)
+
+
+async def _locations(cells: Cells) -> Sequence[CellLocation]:
+    """Of a database that is not migrated, the one that it will have."""
+    try:
+        return await cells.locations()
+    except SchemaOutdated:
+        return [CellLocation(FIRST)]
+
+
+async def _cells(stores: Stores, locations: Sequence[CellLocation]) -> tuple[list[_Part], list[Problem]]:
+    """The cells that can be reached, and a problem for each of the others."""
+    found: list[_Part] = []
+    down: list[Problem] = []
+    for location in locations:
+        name = f"cell {location.number}: " if len(locations) > 1 else ""
         try:
-            problems = [problem async for problem in check(store, now)]
+            store = await stores.of_cell.of(location.number)
+            found.append(_Part(name, location.servers, store, await _server(store.database)))
         except StoreUnavailable as error:
-            problems = [Problem(why_unavailable(error), "look for the error in PostgreSQL's log")]
-        except DecryptionFailed as error:
-            problems = [Problem(str(error), "add the missing key to the encryption keys")]
-        results.append(_result(name, problems))
-    return results
+            down.append(
+                Problem(f"{name}{why_unavailable(error)}", "check its servers, and whether PostgreSQL runs")
+            )
+    return found, down
+
+
+def _of_servers(
+    parts: Sequence[_Part], locations: Sequence[CellLocation], settings: Settings, processes: int
+) -> dict[str, list[Problem]]:
+    """What each server's first part finds. The directory is the first part of its own."""
+    found: dict[str, list[Problem]] = {name: [] for name in SERVER_CHECKS}
+    first_parts: dict[str, _Part] = {}
+    for part in parts:
+        first_parts.setdefault(part.servers, part)
+    for servers, part in first_parts.items():
+        expected = Expected(
+            processes,
+            settings.database_connections,
+            _ssl_mode(settings),
+            cells=sum(location.servers == servers for location in locations),
+            has_directory=not servers,
+        )
+        for name, check in SERVER_CHECKS.items():
+            found[name] += part.named(check(part.server, expected))
+    return found
+
+
+async def _of_rows(name: str, directory: _Part, cells: Sequence[_Part], now: datetime) -> list[Problem]:
+    """What a check finds in the directory, and what the one of this name finds in each cell."""
+    problems = await _problems(ROW_CHECKS[name], directory, now)
+    if name in CELL_ROW_CHECKS:
+        for cell in cells:
+            problems += await _problems(CELL_ROW_CHECKS[name], cell, now)
+    return problems
+
+
+async def _problems(check: RowCheck, part: _Part, now: datetime) -> list[Problem]:
+    try:
+        return part.named([problem async for problem in check(part.store, now)])
+    except StoreUnavailable as error:
+        return part.named([Problem(why_unavailable(error), "look for the error in PostgreSQL's log")])
+    except DecryptionFailed as error:
+        return part.named([Problem(str(error), "add the missing key to the encryption keys")])
 
 
 def _ssl_mode(settings: Settings) -> str:
@@ -144,20 +206,3 @@ def _ssl_mode(settings: Settings) -> str:
 
 def _bad_settings(error: BadSettings) -> Problem:
     return Problem(str(error), "correct the environment of `serve` and `work`")
-
-
-def _result(check: str, problems: Iterable[Problem]) -> Result:
-    found = tuple(problems)
-    return Result(check, State.FAILED if found else State.OK, found)
-
-
-def _skipped(checks: Iterable[str]) -> list[Result]:
-    return [Result(check, State.SKIPPED) for check in checks]
-
-
-def _rows(result: Result) -> list[dict[str, Any]]:
-    """One for each problem."""
-    return [
-        {"check": result.check, "state": result.state, "problem": each.problem, "remedy": each.remedy}
-        for each in result.problems or (Problem("", ""),)
-    ]

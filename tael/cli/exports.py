@@ -10,12 +10,16 @@ from typing import Annotated, BinaryIO
 import typer
 
 from tael.cli import inputs
-from tael.cli.finding import DataOption, with_store
+from tael.cli.cell_answers import Answers, in_cell_of_merchant, in_cell_of_number, in_cells_of_merchant
+from tael.cli.finding import DataOption, with_stores
 from tael.cli.showing import UNUSABLE, refused
+from tael.main import Stores
 from tael.operations.store import Store
+from tael.settlement.domain.payout import Payout
 from tael.settlement.exports import Format
 from tael.settlement.movement_export import Period, export_movements
-from tael.settlement.payout_export import export_payout, export_payouts
+from tael.settlement.payout_export import export_payout, export_payouts, payouts_ended
+from tael.settlement.store.payouts import Payouts
 
 FormatOption = Annotated[
     Format, typer.Option("--format", help="For spreadsheets, for programs, or for printing.")
@@ -46,7 +50,7 @@ def export_statement(
             raise refused(f"no merchant {merchant}")
         await write_export(export_movements(store.database, found, period, form, now), output)
 
-    with_store(data, work)
+    with_stores(data, in_cell_of_merchant(merchant, work))
 
 
 def export_settlement(
@@ -75,29 +79,42 @@ def export_settlement(
     if payout is not None:
         if (first, last, merchant) != (None, None, None):
             raise refused("give PAYOUT, or --from and --to, not both", UNUSABLE)
-        with_store(data, lambda store, now: _export_one(store, payout, form, output))
+        _export_one(payout, form, output, data)
         return
     if first is None or last is None:
         raise refused("give PAYOUT, or --from and --to", UNUSABLE)
     with inputs.options_named():
         period = Period(first.date(), last.date())
 
-    async def work(store: Store, now: datetime) -> None:
-        names = {each.mchid: each.name for each in await store.merchants.all()}
+    async def work(stores: Stores, now: datetime) -> Answers[Payouts]:
+        names = {each.mchid: each.name for each in await stores.first.merchants.all()}
         if merchant is not None and merchant not in names:
             raise refused(f"no merchant {merchant}")
-        await write_export(export_payouts(store.payouts, names, merchant, period, form, now), output)
+        found = await in_cells_of_merchant(merchant, _readable_payouts)(stores, now)
+        pages = payouts_ended(list(found), period, merchant)
+        await write_export(export_payouts(pages, names, period, form, now), output)
+        return found
 
-    with_store(data, work)
+    with_stores(data, work).finish()
 
 
-async def _export_one(store: Store, payout_id: str, form: Format, output: Path | None) -> None:
-    payout = await store.payouts.by_id(payout_id)
-    if payout is None:
+async def _readable_payouts(store: Store, now: datetime) -> Payouts:
+    """Those of a cell that can be reached now: one that is lost while it is read ends the export."""
+    await store.database.execute("SELECT FROM payout LIMIT 0")
+    return store.payouts
+
+
+def _export_one(payout_id: str, form: Format, output: Path | None, data: Path | None) -> None:
+    async def work(store: Store, now: datetime) -> Payout | None:
+        payout = await store.payouts.by_id(payout_id)
+        if payout is not None:
+            merchant = await store.merchants.merchant(payout.mchid)
+            name = merchant.name if merchant else ""
+            await write_export(export_payout(store.database, name, payout, form), output)
+        return payout
+
+    if with_stores(data, in_cell_of_number(payout_id, work)) is None:
         raise refused(f"no payout {payout_id}")
-    merchant = await store.merchants.merchant(payout.mchid)
-    name = merchant.name if merchant else ""
-    await write_export(export_payout(store.database, name, payout, form), output)
 
 
 async def write_export(pieces: AsyncGenerator[bytes, None], output: Path | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import asyncpg
 import typer
@@ -23,13 +23,15 @@ from tael.cli.origin import origin_of_command
 from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
 from tael.db.database import SchemaOutdated, StoreUnavailable
-from tael.main import clock_of, open_channels, open_store
+from tael.main import Stores, clock_of, open_channels, open_stores
 from tael.operations.store import Store
 
 if TYPE_CHECKING:
     from tael.channels.base import Channel, NoteAnswer
 
 Answer = TypeVar("Answer")
+
+OUTDATED: Final = "the database schema is older than this version; run `tael migrate`"
 
 DataOption = Annotated[
     Path | None,
@@ -42,16 +44,19 @@ DataOption = Annotated[
 
 
 def with_store(folder: Path | None, work: Callable[[Store, datetime], Awaitable[Answer]]) -> Answer:
-    """Call `work` with the store and the time of its gateway, and return its result."""
+    """As `with_stores`, for what is in the directory: `work` gets the store of the first cell."""
+    return with_stores(folder, lambda stores, now: work(stores.first, now))
+
+
+def with_stores(folder: Path | None, work: Callable[[Stores, datetime], Awaitable[Answer]]) -> Answer:
+    """Call `work` with the stores of all cells and the time of their gateway, and return its result."""
     try:
         with isolated() if folder else nullcontext():
             return asyncio.run(_work(found_settings(folder), work))
     except (BadSettings, NoDemo, DecryptionFailed) as error:
         raise refused(str(error), UNUSABLE) from error
     except SchemaOutdated as error:
-        raise refused(
-            "the database schema is older than this version; run `tael migrate`", UNUSABLE
-        ) from error
+        raise refused(OUTDATED, UNUSABLE) from error
     except StoreUnavailable as error:
         raise refused(why_unavailable(error), UNUSABLE) from error
     except asyncpg.PostgresError as error:
@@ -65,6 +70,13 @@ def change_store(
     return with_store(folder, lambda store, now: work(store, origin_of_command(command, now)))
 
 
+def change_stores(
+    command: str, folder: Path | None, work: Callable[[Stores, Origin], Awaitable[Answer]]
+) -> Answer:
+    """As `with_stores`, for a command that changes something."""
+    return with_stores(folder, lambda stores, now: work(stores, origin_of_command(command, now)))
+
+
 def with_keys(folder: Path | None, work: Callable[[KeySource], Answer]) -> Answer:
     """Call `work` with the encryption keys, without a database, and return its result."""
     try:
@@ -75,17 +87,17 @@ def with_keys(folder: Path | None, work: Callable[[KeySource], Answer]) -> Answe
 
 def with_channels(
     folder: Path | None,
-    work: "Callable[[Store, Mapping[str, Channel], datetime], Awaitable[Answer]]",
+    work: "Callable[[Stores, Mapping[str, Channel], datetime], Awaitable[Answer]]",
     note_answer: "NoteAnswer",
 ) -> Answer:
-    """As `with_store`, with the wallets' channels. A response that fails verification is no incident."""
+    """As `with_stores`, with the wallets' channels. A response that fails verification is no incident."""
 
-    async def with_both(store: Store, now: datetime) -> Answer:
+    async def with_both(stores: Stores, now: datetime) -> Answer:
         settings = found_settings(folder)
         async with open_channels(settings, clock_of(settings), note_answer) as channels:
-            return await work(store, channels, now)
+            return await work(stores, channels, now)
 
-    return with_store(folder, with_both)
+    return with_stores(folder, with_both)
 
 
 def why_unavailable(error: StoreUnavailable) -> str:
@@ -94,6 +106,16 @@ def why_unavailable(error: StoreUnavailable) -> str:
     if isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, asyncpg.PostgresConnectionError):
         return _refusal(cause)
     return f"the database cannot be reached ({error})"
+
+
+def why_down(cell: int, error: StoreUnavailable) -> str:
+    """The same of a cell, when the others are used without it."""
+    cause = error.__cause__
+    if isinstance(error, SchemaOutdated):
+        return f"cell {cell} cannot be used: {OUTDATED}"
+    if isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, asyncpg.PostgresConnectionError):
+        return f"cell {cell} cannot be used: {_refusal(cause)}"
+    return f"cell {cell} cannot be reached: {error}"
 
 
 def _refusal(error: asyncpg.PostgresError) -> str:
@@ -106,6 +128,6 @@ def found_settings(folder: Path | None, environment: Mapping[str, str] = os.envi
     return read_settings(environment if folder is None else environment_in(folder))
 
 
-async def _work(settings: Settings, work: Callable[[Store, datetime], Awaitable[Answer]]) -> Answer:
-    async with open_store(settings) as store:
-        return await work(store, clock_of(settings).now())
+async def _work(settings: Settings, work: Callable[[Stores, datetime], Awaitable[Answer]]) -> Answer:
+    async with open_stores(settings) as stores:
+        return await work(stores, clock_of(settings).now())

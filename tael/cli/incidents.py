@@ -1,16 +1,18 @@
 """`tael incident`: events that need manual review, and the record of the review."""
 
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import typer
 
 from tael.audit_log.domain.entry import Origin
 from tael.cli import inputs
-from tael.cli.finding import DataOption, change_store, with_store
+from tael.cli.cell_answers import in_cell_of_number, in_cells_of_merchant, newest_first
+from tael.cli.finding import DataOption, change_stores, with_stores
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.incidents.domain.incident import Incident
-from tael.incidents.review import list_incidents, resolve_incident
+from tael.incidents.review import MAX_LISTED, list_incidents, resolve_incident
 from tael.operations.store import Store
 
 incidents: Final = typer.Typer(help="Review incidents.", no_args_is_help=True)
@@ -41,16 +43,18 @@ def list_command(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List open incidents, newest first."""
+    """List open incidents, newest first, at most 1000."""
 
     async def work(store: Store, now: datetime) -> list[Incident]:
         return list(await list_incidents(store.incidents, mchid, with_resolved=with_resolved))
 
-    rows = [_row(incident) for incident in with_store(data, work)]
+    found = with_stores(data, in_cells_of_merchant(mchid, work))
+    rows = [_row(incident) for incident in newest_first(found, attrgetter("at"), MAX_LISTED)]
     if as_json:
         show_json(rows)
     else:
         show_rows(rows, LISTED)
+    found.finish()
 
 
 @incidents.command("show")
@@ -60,7 +64,7 @@ def show(incident_id: IdArgument, data: DataOption = None, as_json: JsonOption =
     async def work(store: Store, now: datetime) -> Incident | None:
         return await store.incidents.by_id(incident_id)
 
-    incident = with_store(data, work)
+    incident = with_stores(data, in_cell_of_number(incident_id, work))
     if incident is None:
         raise refused(f"no incident {incident_id}")
     if as_json:
@@ -83,7 +87,7 @@ def resolve(
         done = await resolve_incident(store.incidents, incident_id, text, origin)
         return (_row(done.incident), done.was_open) if done else None
 
-    result = change_store("incident resolve", data, work)
+    result = change_stores("incident resolve", data, in_cell_of_number(incident_id, work))
     if result is None:
         raise refused(f"no incident {incident_id}")
     row, was_open = result

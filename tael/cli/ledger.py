@@ -1,7 +1,7 @@
 """`tael ledger`: verifies the ledger against the orders, the daily digests and, on request, the simulated wallets."""
 
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -11,10 +11,12 @@ import typer
 
 from tael.audit.domain.audit import Disagreement
 from tael.audit.domain.wallet_book import WalletBook, WalletTrade
-from tael.audit.verification import Audit, audit_books
+from tael.audit.verification import Audit, audit_cell
 from tael.base.money import Money
-from tael.cli.finding import DataOption, with_store
+from tael.cli.cell_answers import Answers, in_every_cell
+from tael.cli.finding import DataOption, with_stores
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
+from tael.main import Stores
 from tael.operations.store import Store
 
 ledger: Final = typer.Typer(help="Verify the ledger.", no_args_is_help=True)
@@ -38,6 +40,15 @@ class _Book(msgspec.Struct):
     trades: list[_Trade]
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """The sum over all cells that can be reached."""
+
+    audit: Audit
+    cell: int | None  #: of the first mismatch, if there are several cells
+    of_cells: Answers[Audit]
+
+
 class _BookUnreadable(Exception):
     """The sandbox's book could not be read."""
 
@@ -58,22 +69,42 @@ def verify(
 ) -> None:
     """Verify every order against its ledger entries and every ledger digest against its day. Exit 1 on a mismatch."""
 
-    async def work(store: Store, now: datetime) -> Audit:
+    async def work(stores: Stores, now: datetime) -> _Verified:
         # `now` is by the gateway's clock, like the times in its rows, and is taken before the book is read.
-        return await audit_books(store.database, await _book_at(sandbox, now) if sandbox else None)
+        return await _verify(stores, now, await _book_at(sandbox, now) if sandbox else None)
 
     try:
-        audit = with_store(data, work)
+        verified = with_stores(data, work)
     except _BookUnreadable as error:
         raise refused(f"--sandbox: {error}", UNUSABLE) from error
+    audit = verified.audit
     if as_json:
-        show_json(_members(audit))
+        show_json(_members(verified))
     elif audit.first is None:
         _print(audit, with_wallets=sandbox is not None)
+    else:
+        refused(_sentence(audit.disagreements, audit.first, verified.cell))
+    verified.of_cells.finish()
     if audit.first is not None:
-        if as_json:
-            raise typer.Exit(IMPOSSIBLE)
-        raise refused(_sentence(audit.disagreements, audit.first))
+        raise typer.Exit(IMPOSSIBLE)
+
+
+async def _verify(stores: Stores, now: datetime, book: WalletBook | None) -> _Verified:
+    merchants = await stores.first.merchants.all()
+
+    async def audit(store: Store, _: datetime) -> Audit:
+        mchids = [each.mchid for each in merchants if each.cell == store.cell]
+        return await audit_cell(store.database, book, mchids)
+
+    of_cells = await in_every_cell(audit)(stores, now)
+    total = Audit()
+    for each in of_cells:
+        total.add(each)
+    wrong = [number for number, each in of_cells.by_cell.items() if each.first is not None]
+    has_several = len(of_cells.by_cell) + len(of_cells.down) > 1
+    if book is not None and not of_cells.down:  # an unknown order may belong to a cell that is down
+        total.note_unknown_orders(book)
+    return _Verified(total, wrong[0] if wrong and has_several else None, of_cells)
 
 
 async def _book_at(url: str, now: datetime) -> WalletBook:
@@ -93,9 +124,10 @@ async def _book_at(url: str, now: datetime) -> WalletBook:
     return WalletBook(dict(trades), now)
 
 
-def _members(audit: Audit) -> dict[str, Any]:
+def _members(verified: _Verified) -> dict[str, Any]:
+    audit = verified.audit
     return {
-        "ok": audit.first is None,
+        "ok": audit.first is None and not verified.of_cells.down,
         "orders": audit.orders,
         "entries": audit.entries,
         "digests": audit.digests,
@@ -103,6 +135,7 @@ def _members(audit: Audit) -> dict[str, Any]:
         "compared": audit.compared,
         "balances": _balances(audit),
         "disagreements": audit.disagreements,
+        "cell": verified.cell,
         "first": None if audit.first is None else asdict(audit.first),
     }
 
@@ -137,9 +170,10 @@ def _amount(minor: int, currency: str) -> str:
     return f"-{Money(-minor, currency)}" if minor < 0 else str(Money(minor, currency))
 
 
-def _sentence(count: int, first: Disagreement) -> str:
+def _sentence(count: int, first: Disagreement, cell: int | None) -> str:
     rows = "1 mismatch" if count == 1 else f"{count} mismatches, the first"
     whose = f" of merchant {first.mchid}" if first.mchid else ""
+    whose += "" if cell is None else f" in cell {cell}"
     return (
         f"{rows}: {first.table} {first.syssn}{whose}: {first.what}: "
         f"expected {first.expected}, found {first.found}"

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,8 +13,10 @@ import typer
 from tael.audit_log.domain.entry import Origin
 from tael.base.money import Money
 from tael.cli import inputs
-from tael.cli.finding import DataOption, change_store, with_store
+from tael.cli.cell_answers import in_cell, in_cells_of_merchant
+from tael.cli.finding import DataOption, change_store, change_stores, with_store, with_stores
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
+from tael.main import Stores
 from tael.merchants.apps import NoSuchApp
 from tael.merchants.domain.application import Decision, DecisionImpossible, shown
 from tael.merchants.domain.changes import MAX_AMOUNT_MINOR, MAX_RATE, MAX_VOLUME_MINOR, MerchantChanges
@@ -43,6 +45,7 @@ COLUMNS: Final = (
     "currency",
     "state",
     "is_default",
+    "cell",
     "denied",
     "max_amount",
     "unmatched_payments",
@@ -119,6 +122,13 @@ def add(
         int | None,
         typer.Option(min=1, max=MAX_AMOUNT_MINOR, help="Largest payment in minor units. Default: no limit."),
     ] = None,
+    cell: Annotated[
+        int | None,
+        typer.Option(
+            help="The cell with its payments, for good. Default: the one with the fewest merchants.",
+            show_default=False,
+        ),
+    ] = None,
     state: Annotated[MerchantState, StateOption] = MerchantState.ACTIVE,
     deny: DenyOption = None,
     unmatched_payments: Annotated[UnmatchedPolicy, UnmatchedOption] = UnmatchedPolicy.HOLD,
@@ -146,13 +156,19 @@ def add(
             max_daily_minor=max_daily_minor,
             max_monthly_minor=max_monthly_minor,
         )
+
+    async def add_in(store: Store, origin: Origin) -> Merchant:
+        return await add_merchant(store.merchants, replace(merchant, cell=store.cell), origin)
+
+    async def work(stores: Stores, origin: Origin) -> Merchant:
+        chosen = await stores.first.merchants.emptiest_cell() if cell is None else cell
+        return await in_cell(chosen, add_in)(stores, origin)
+
     try:
-        change_store(
-            "merchant add", data, lambda store, origin: add_merchant(store.merchants, merchant, origin)
-        )
+        added = change_stores("merchant add", data, work)
     except (AlreadyThere, LookupError) as error:
         raise refused(str(error)) from error
-    _show(merchant, as_json)
+    _show(added, as_json)
 
 
 @merchants.command("set")
@@ -241,7 +257,12 @@ def show(
 ) -> None:
     """Print a merchant with its application, its documents and the decisions about it."""
     found = _file_of(mchid, data)
-    volume = with_store(data, lambda store, now: store.payments.volume(period_of(mchid, now)))
+
+    async def work(store: Store, now: datetime) -> Volume:
+        return await store.payments.volume(period_of(mchid, now))
+
+    volumes = with_stores(data, in_cells_of_merchant(mchid, work))
+    volume = next(iter(volumes), None)
     application = None if found.application is None else dict(shown(found.application, reveal=reveal))
     if as_json:
         show_json(
@@ -253,9 +274,15 @@ def show(
                 "decisions": found.decisions,
             }
         )
-        return
+    else:
+        _show_file(found, volume, application)
+    volumes.finish()
+
+
+def _show_file(found: MerchantFile, volume: Volume | None, application: dict[str, Any] | None) -> None:
     show_members(_table_row(found.merchant))
-    show_members(_volume_row(volume, found.merchant), "volume")
+    if volume is not None:
+        show_members(_volume_row(volume, found.merchant), "volume")
     if application is not None:
         show_members(application, "application")
     if found.documents:

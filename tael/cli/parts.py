@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tael.cli.listener import listen
-from tael.cli.showing import IMPOSSIBLE, fail
+from tael.cli.showing import IMPOSSIBLE, fail, refused
 from tael.config import BadSettings, Settings, read_database_url, read_settings
 
 
@@ -131,34 +131,27 @@ def migrate_command(
         ),
     ] = None,
 ) -> None:
-    """Migrate the database of TAEL_DATABASE_URL to the current schema."""
+    """Migrate the database of TAEL_DATABASE_URL and all cells to the current schema.
+
+    Group roles that are in use get the privileges of new tables too. Cells whose servers are down are named, the others
+    are migrated, and the exit status is 1.
+    """
     from tael.cli.databases import UNUSABLE_DATABASE, why_unusable
-    from tael.db.grants import grant
+    from tael.cli.migration import migrate_all
     from tael.db.migrate import MigrationBlocked
     from tael.db.roles import RolesRefused
 
     try:
-        url = read_database_url().reveal()
-        applied = _migrate(url, roles)
-        if grant_to is not None:
-            grant(url, grant_to)
+        migrated = migrate_all(read_database_url().reveal(), with_roles=roles, grant_to=grant_to)
     except BadSettings as error:
         raise fail(str(error)) from error
     except (MigrationBlocked, RolesRefused) as error:
         raise fail(str(error), IMPOSSIBLE) from error
     except UNUSABLE_DATABASE as error:
         raise fail(why_unusable(error)) from None
+    applied = migrated.applied
     typer.echo(f"{applied} migrations applied" if applied else "the schema is up to date")
-
-
-def _migrate(url: str, with_roles: bool) -> int:
-    """The number of applied migrations. An owner also gives group roles that are in use what this version needs."""
-    from tael.db.migrate import migrate
-    from tael.db.roles import create_roles, grant_roles, is_owner, owns_tables
-
-    if with_roles:
-        create_roles(url)
-    applied = migrate(url)
-    if with_roles or (owns_tables(url) and (applied or is_owner(url))):
-        grant_roles(url)
-    return applied
+    for number, reason in migrated.failed.items():
+        refused(f"cell {number} was not migrated: {reason}")
+    if migrated.failed:
+        raise typer.Exit(IMPOSSIBLE)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from tael.base.money import Money
-from tael.cli.finding import DataOption, with_store
+from tael.cli.cell_answers import in_cell_of_number
+from tael.cli.finding import DataOption, with_stores
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import entries_of
@@ -53,7 +54,7 @@ def show(
     async def work(store: Store, now: datetime) -> PaymentHistory | None:
         return await _history(store, syssn, mchid, now)
 
-    history = with_store(data, work)
+    history = with_stores(data, in_cell_of_number(syssn, work))
     if history is None:
         raise refused(f"no payment {syssn}" + (f" of merchant {mchid}" if mchid else ""))
     page = {"page": history.page} if history.page else {}

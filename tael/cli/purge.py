@@ -1,14 +1,20 @@
 """`tael purge`: removes personal data of payments and other rows that are old and finished."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Final
 
 import typer
 
 from tael.audit_log.domain.entry import Origin
-from tael.cli.finding import DataOption, change_store
+from tael.cli.cell_answers import Answers, in_every_cell
+from tael.cli.finding import DataOption, change_stores
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
+from tael.db.tables import Home
+from tael.main import Stores
 from tael.operations.store import Store
 from tael.retention.purge import Purged, TooRecent, purge_before
 
@@ -33,20 +39,34 @@ def purge_command(
     """
     age = _age(older_than)
 
-    async def work(store: Store, origin: Origin) -> Purged:
-        purge = purge_before(store.directory, store.database, store.document_files, age, origin)
-        return await (purge.count() if dry_run else purge.run())
+    async def purge(home: Home, store: Store, origin: Origin) -> Purged:
+        files = store.document_files
+        run = purge_before(store.directory, store.database, files, age, origin, (home,))
+        return await (run.count() if dry_run else run.run())
+
+    async def work(stores: Stores, origin: Origin) -> tuple[Answers[Purged], Purged]:
+        in_cells = await in_every_cell(partial(purge, Home.CELL))(stores, origin)
+        return in_cells, await purge(Home.DIRECTORY, stores.first, origin)
 
     try:
-        purged = change_store("purge", data, work)
+        in_cells, applicants = change_stores("purge", data, work)
     except TooRecent as error:
         raise refused(f"--older-than: {error}", UNUSABLE) from error
     except OSError as error:
         raise refused(f"a document cannot be removed: {error}") from error
+    purged = _sum([*in_cells, applicants])
     if as_json:
         show_json(purged)
     else:
         show_rows([{"table": table, "rows": rows} for table, rows in purged.items()], ("table", "rows"))
+    in_cells.finish()
+
+
+def _sum(purged: Iterable[Purged]) -> Purged:
+    total: Counter[str] = Counter()
+    for each in purged:
+        total.update(each)
+    return dict(total)
 
 
 def _age(text: str) -> timedelta:

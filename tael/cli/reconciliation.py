@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,7 +12,8 @@ import typer
 from tael.audit_log.domain.entry import Origin
 from tael.channels.base import Channel, note_nothing
 from tael.cli import inputs
-from tael.cli.finding import DataOption, change_store, found_settings, with_channels, with_store
+from tael.cli.cell_answers import Answers, in_cell_of_number, in_cells_of_account, newest_first
+from tael.cli.finding import DataOption, change_stores, found_settings, with_channels, with_stores
 from tael.cli.origin import origin_of_command
 from tael.cli.reconciliation_rows import (
     difference_row,
@@ -19,12 +22,13 @@ from tael.cli.reconciliation_rows import (
     side_by_side,
 )
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.main import clock_of, payments_over, reconciliation_over
+from tael.main import Stores, clock_of, payments_over, reconciliation_over
 from tael.merchants.domain.account import UnknownProtocol
 from tael.operations.store import Store
 from tael.reconciliation.domain.difference import Difference, DifferenceKind
 from tael.reconciliation.domain.reconciliation import Reconciliation
 from tael.reconciliation.review import (
+    MAX_LISTED,
     Decided,
     DifferenceFilter,
     assign_difference,
@@ -76,26 +80,33 @@ def run_command(
     if day is not None and (first or last):
         raise refused("give either --day or --from and --to", UNUSABLE)
     begin, end = (first, last) if day is None else (day, day)
-    runs = _run(account, begin.date() if begin else None, end.date() if end else None, data)
+    done = _run(account, begin.date() if begin else None, end.date() if end else None, data)
+    runs = sorted(chain.from_iterable(done), key=attrgetter("day"))
     if as_json:
         show_json([run_row(each) for each in runs])
     else:
         show_rows([shown_run(each) for each in runs], RUNS)
+    done.finish()
 
 
 def _run(
     account_id: str | None, first: date | None, last: date | None, data: Path | None
-) -> list[Reconciliation]:
-    async def work(store: Store, channels: Mapping[str, Channel], now: datetime) -> list[Reconciliation]:
-        if account_id is not None and await store.accounts.by_id(account_id) is None:
+) -> Answers[list[Reconciliation]]:
+    async def work(
+        stores: Stores, channels: Mapping[str, Channel], now: datetime
+    ) -> Answers[list[Reconciliation]]:
+        if account_id is not None and await stores.first.accounts.by_id(account_id) is None:
             raise refused(f"no account {account_id}")
-        settings = found_settings(data)
-        payments = payments_over(store, channels, clock_of(settings), settings.public_url)
-        context = reconciliation_over(store, payments)
-        origin = origin_of_command("reconcile run", now)
-        statements = store.reconciliations.current_statements(account_id, first, last)
-        runs = [await reconcile_statement(each, context, origin) async for each in statements]
-        return [each.run for each in runs if each is not None]
+
+        async def run(store: Store, origin: Origin) -> list[Reconciliation]:
+            settings = found_settings(data)
+            payments = payments_over(store, channels, clock_of(settings), settings.public_url)
+            context = reconciliation_over(store, payments)
+            statements = store.reconciliations.current_statements(account_id, first, last)
+            runs = [await reconcile_statement(each, context, origin) async for each in statements]
+            return [each.run for each in runs if each is not None]
+
+        return await in_cells_of_account(account_id, run)(stores, origin_of_command("reconcile run", now))
 
     try:
         return with_channels(data, work, note_nothing)
@@ -121,17 +132,23 @@ def list_command(
     async def work(store: Store, now: datetime) -> list[Difference]:
         return list(await list_differences(store.differences, of, with_resolved=with_resolved))
 
-    found = with_store(data, work)
+    listed = with_stores(data, in_cells_of_account(account, work))
+    found = newest_first(listed, attrgetter("found_at", "day"), MAX_LISTED)
     if as_json:
         show_json([difference_row(each) for each in found])
     else:
         show_rows([difference_row(each) for each in found], LISTED)
+    listed.finish()
 
 
 @reconciliation.command("show")
 def show(difference_id: DifferenceArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show a difference with the evidence of both sides, and what to do next."""
-    found = with_store(data, lambda store, now: store.differences.by_id(difference_id))
+
+    async def work(store: Store, now: datetime) -> Difference | None:
+        return await store.differences.by_id(difference_id)
+
+    found = with_stores(data, in_cell_of_number(difference_id, work))
     if found is None:
         raise refused(f"no difference {difference_id}")
     _show(found, as_json)
@@ -152,7 +169,8 @@ def assign(
     async def work(store: Store, origin: Origin) -> Decided | None:
         return await assign_difference(store.differences, difference_id, name, origin)
 
-    _show(_decided(difference_id, change_store("reconcile assign", data, work)), as_json)
+    decided = change_stores("reconcile assign", data, in_cell_of_number(difference_id, work))
+    _show(_decided(difference_id, decided), as_json)
 
 
 @reconciliation.command("resolve")
@@ -168,7 +186,8 @@ def resolve(
     async def work(store: Store, origin: Origin) -> Decided | None:
         return await resolve_difference(store.differences, difference_id, text, origin)
 
-    _show(_decided(difference_id, change_store("reconcile resolve", data, work)), as_json)
+    decided = change_stores("reconcile resolve", data, in_cell_of_number(difference_id, work))
+    _show(_decided(difference_id, decided), as_json)
 
 
 def _decided(difference_id: str, decided: Decided | None) -> Difference:

@@ -1,7 +1,9 @@
 """`tael settlement`: the terms of payout, batches of payouts, and what the bank has paid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import typer
@@ -9,8 +11,14 @@ import typer
 from tael.audit_log.domain.entry import Origin
 from tael.base.money import Money
 from tael.cli import inputs
+from tael.cli.cell_answers import (
+    in_cell_of_merchant,
+    in_cell_of_number,
+    in_cells_of_merchant,
+    newest_first,
+)
 from tael.cli.exports import export_settlement
-from tael.cli.finding import DataOption, change_store, with_store
+from tael.cli.finding import DataOption, change_stores, with_stores
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.merchants.domain.forms import check_note
 from tael.operations.store import Store
@@ -19,7 +27,7 @@ from tael.settlement.domain.terms import Cycle, PayoutTerms, Weekday
 from tael.settlement.exports import Cell
 from tael.settlement.payout_columns import calculation, payout_members
 from tael.settlement.run import Run, run_payouts
-from tael.settlement.store.payouts import NotPayable, Waiting
+from tael.settlement.store.payouts import MAX_LISTED, NotPayable, Waiting
 from tael.settlement.terms import NoTerms, TermsChange, remove_terms, set_terms
 
 settlement: Final = typer.Typer(help="Pay out to merchants.", no_args_is_help=True)
@@ -74,15 +82,17 @@ def terms_command(
         cycle, weekday, minimum_minor, reserve_ppm, reserve_days, since.date() if since else None
     )
     if remove or change != TermsChange():
+
+        async def apply(store: Store, origin: Origin) -> None:
+            await _change_terms(store, mchid, currency, None if remove else change, origin)
+
         with inputs.options_named():
-            change_store(
-                "settlement terms",
-                data,
-                lambda store, origin: _change_terms(
-                    store, mchid, currency, None if remove else change, origin
-                ),
-            )
-    rows = with_store(data, lambda store, now: store.payout_terms.of_merchant(mchid))
+            change_stores("settlement terms", data, in_cell_of_merchant(mchid, apply))
+
+    async def work(store: Store, now: datetime) -> Sequence[PayoutTerms]:
+        return await store.payout_terms.of_merchant(mchid)
+
+    rows = with_stores(data, in_cell_of_merchant(mchid, work))
     if as_json:
         show_json(rows)
     else:
@@ -125,11 +135,16 @@ def run_command(
             raise refused(f"no terms of payout for {merchant}")
         return await run_payouts(store.payouts, store.payout_terms, merchant, last, origin)
 
-    run = change_store("settlement run", data, work)
+    runs = change_stores("settlement run", data, in_cells_of_merchant(merchant, work))
+    run = Run(
+        list(chain.from_iterable(each.payouts for each in runs)),
+        list(chain.from_iterable(each.waiting for each in runs)),
+    )
     if as_json:
         show_json({"payouts": [payout_members(each) for each in run.payouts], "waiting": run.waiting})
     else:
         _show_run(run)
+    runs.finish()
 
 
 def _show_run(run: Run) -> None:
@@ -148,17 +163,27 @@ def list_command(
     as_json: JsonOption = False,
 ) -> None:
     """List payouts, the newest periods first, at most 1000."""
-    payouts = with_store(data, lambda store, now: store.payouts.newest(merchant, state))
+
+    async def work(store: Store, now: datetime) -> list[Payout]:
+        return await store.payouts.newest(merchant, state)
+
+    listed = with_stores(data, in_cells_of_merchant(merchant, work))
+    payouts = newest_first(listed, attrgetter("last_day"), MAX_LISTED)
     if as_json:
         show_json([payout_members(each) for each in payouts])
     else:
         show_rows([_row(each) for each in payouts], LISTED)
+    listed.finish()
 
 
 @settlement.command("show")
 def show_command(payout: PayoutArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show how the amount of a payout results from its period."""
-    found = with_store(data, lambda store, now: store.payouts.by_id(payout))
+
+    async def work(store: Store, now: datetime) -> Payout | None:
+        return await store.payouts.by_id(payout)
+
+    found = with_stores(data, in_cell_of_number(payout, work))
     if found is None:
         raise refused(f"no payout {payout}")
     _show(found, as_json)
@@ -174,10 +199,12 @@ def paid_command(
     """Record that the bank has paid a payout, once."""
     with inputs.options_named():
         checked = check_note(reference, "reference")
+
+    async def work(store: Store, origin: Origin) -> Payout | None:
+        return await store.payouts.mark_paid(payout, checked, origin)
+
     try:
-        found = change_store(
-            "settlement paid", data, lambda store, origin: store.payouts.mark_paid(payout, checked, origin)
-        )
+        found = change_stores("settlement paid", data, in_cell_of_number(payout, work))
     except NotPayable as error:
         row = error.payout
         why = (

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Final, assert_never
 
@@ -22,8 +23,14 @@ from tael.channels.statements import (
     StatementLine,
     StatementRefused,
 )
+from tael.cli.cell_answers import (
+    in_cell_of_account,
+    in_cell_of_number,
+    in_cells_of_account,
+    newest_first,
+)
 from tael.cli.exports import export_statement
-from tael.cli.finding import DataOption, change_store, with_channels, with_store
+from tael.cli.finding import DataOption, change_stores, with_channels, with_stores
 from tael.cli.origin import origin_of_command
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.cli.statement_rows import (
@@ -37,6 +44,7 @@ from tael.cli.statement_rows import (
     shown_remittance,
     shown_row,
 )
+from tael.main import Stores
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.statements.domain.conversion import Conversion
@@ -47,6 +55,7 @@ from tael.statements.downloads import fetch_statement
 from tael.statements.files import StatementFile, is_stored_content, original_of, read_file
 from tael.statements.imports import AnotherIsCurrent, Imported, ImportOptions, account_of, import_statement
 from tael.statements.schedule import schedule_account
+from tael.statements.store.statements import MAX_LISTED
 
 statements: Final = typer.Typer(help="Import and inspect the wallets' statements.", no_args_is_help=True)
 
@@ -118,14 +127,18 @@ def _import(
     data: Path | None,
     on_lines: Callable[[int], None],
 ) -> Imported:
-    async def work(store: Store, origin: Origin) -> Imported:
-        account = await _account(store, account_id, content, name)
+    async def work(stores: Stores, origin: Origin) -> Imported:
+        account = await _account(stores.first, account_id, content, name)
         form = _format_of(account)
-        return await import_statement(
-            store.statements, account, form, content, name, options, origin, on_lines
-        )
 
-    return change_store("statement import", data, work)
+        async def into(store: Store, origin: Origin) -> Imported:
+            return await import_statement(
+                store.statements, account, form, content, name, options, origin, on_lines
+            )
+
+        return await in_cell_of_account(account.account_id, into)(stores, origin)
+
+    return change_stores("statement import", data, work)
 
 
 @statements.command("fetch")
@@ -141,22 +154,25 @@ def fetch_command(
 ) -> None:
     """Fetch a statement from its wallet and import it."""
 
-    async def work(store: Store, channels: Mapping[str, Channel], now: datetime) -> _Fetched:
-        found = await _by_id(store, account)
+    async def work(stores: Stores, channels: Mapping[str, Channel], now: datetime) -> _Fetched:
+        found = await _by_id(stores.first, account)
         source = channels[found.protocol].statements
         if source is None or kind not in source.kinds:
             raise refused(f"{found.protocol} has no file of kind {kind}")
-        origin = origin_of_command("statement fetch", now)
-        return await fetch_statement(
-            store.statements,
-            source,
-            found,
-            _format_of(found),
-            kind,
-            day.date(),
-            is_replacing=replace,
-            origin=origin,
-        )
+
+        async def fetch(store: Store, origin: Origin) -> _Fetched:
+            return await fetch_statement(
+                store.statements,
+                source,
+                found,
+                _format_of(found),
+                kind,
+                day.date(),
+                is_replacing=replace,
+                origin=origin,
+            )
+
+        return await in_cell_of_account(account, fetch)(stores, origin_of_command("statement fetch", now))
 
     with _refusals_of(f"statement of {day:%Y-%m-%d}", is_replacing=replace):
         imported = _fetched(with_channels(data, work, note_nothing))
@@ -171,13 +187,17 @@ def fetch_command(
 def schedule_command(account: AccountArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Fetch an account's statements every day, from today's on. `tael work` fetches them."""
 
-    async def work(store: Store, channels: Mapping[str, Channel], now: datetime) -> list[StatementDue]:
-        found = await _by_id(store, account)
+    async def work(stores: Stores, channels: Mapping[str, Channel], now: datetime) -> list[StatementDue]:
+        found = await _by_id(stores.first, account)
         source = channels[found.protocol].statements
         if source is None:
             raise refused(f"statements of {found.protocol} cannot be fetched")
+
+        async def schedule(store: Store, origin: Origin) -> list[StatementDue]:
+            return await schedule_account(store.statements_due, found, source, origin)
+
         origin = origin_of_command("statement schedule", now)
-        return await schedule_account(store.statements_due, found, source, origin)
+        return await in_cell_of_account(account, schedule)(stores, origin)
 
     rows = [due_row(each) for each in with_channels(data, work, note_nothing)]
     if as_json:
@@ -194,7 +214,7 @@ def unschedule_command(account: AccountArgument, data: DataOption = None) -> Non
         found = await _by_id(store, account)
         return await store.statements_due.unschedule(found.mchid, found.account_id, origin)
 
-    if not change_store("statement unschedule", data, work):
+    if not change_stores("statement unschedule", data, in_cell_of_account(account, work)):
         raise refused(f"account {account} is not scheduled")
 
 
@@ -225,11 +245,13 @@ def list_command(
     async def work(store: Store, now: datetime) -> list[Statement]:
         return await store.statements.list(account, with_superseded=with_superseded, kind=kind)
 
-    rows = [row_of(each) for each in with_store(data, work)]
+    listed = with_stores(data, in_cells_of_account(account, work))
+    rows = [row_of(each) for each in newest_first(listed, attrgetter("day"), MAX_LISTED)]
     if as_json:
         show_json(rows)
     else:
         show_rows([shown_row(row) for row in rows], LISTED)
+    listed.finish()
 
 
 @statements.command("show")
@@ -244,9 +266,11 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a statement with its lines, remittances and conversions."""
-    found = with_store(
-        data, lambda store, now: _find(store, statement_id, after, limit, original is not None)
-    )
+
+    async def work(store: Store, now: datetime) -> _Found | None:
+        return await _find(store, statement_id, after, limit, original is not None)
+
+    found = with_stores(data, in_cell_of_number(statement_id, work))
     if found is None:
         raise refused(f"no statement {statement_id}")
     if original is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,13 +11,14 @@ import typer
 from tael.audit_log.domain.entry import Origin
 from tael.base.money import Money
 from tael.cli import inputs
-from tael.cli.finding import DataOption, change_store, with_store
+from tael.cli.cell_answers import in_cell_of_number, in_cells_of_merchant, newest_first
+from tael.cli.finding import DataOption, change_stores, with_stores
 from tael.cli.showing import JsonOption, refused, show_json, show_members, show_rows
 from tael.ledger.domain.entries import Entry
 from tael.ledger.store.entries import entries_of
 from tael.operations.store import Store
 from tael.unmatched.domain.unmatched import UnmatchedPayment
-from tael.unmatched.review import Decided, keep_unmatched, list_unmatched, return_unmatched
+from tael.unmatched.review import MAX_LISTED, Decided, keep_unmatched, list_unmatched, return_unmatched
 from tael.unmatched.store.unmatched import UnmatchedPayments
 
 unmatched: Final = typer.Typer(help="Decide about unmatched payments.", no_args_is_help=True)
@@ -49,11 +51,13 @@ def list_command(
     async def work(store: Store, now: datetime) -> list[UnmatchedPayment]:
         return list(await list_unmatched(store.unmatched_payments, mchid, with_decided=with_decided))
 
-    rows = [_row(each) for each in with_store(data, work)]
+    listed = with_stores(data, in_cells_of_merchant(mchid, work))
+    rows = [_row(each) for each in newest_first(listed, attrgetter("at"), MAX_LISTED)]
     if as_json:
         show_json(rows)
     else:
         show_rows([_with_money(row) for row in rows], LISTED)
+    listed.finish()
 
 
 @unmatched.command("show")
@@ -67,7 +71,7 @@ def show(unmatched_id: IdArgument, data: DataOption = None, as_json: JsonOption 
         causes = [found.syssn] if found.syssn else []
         return found, await entries_of(store.database, found.mchid, causes)
 
-    result = with_store(data, work)
+    result = with_stores(data, in_cell_of_number(unmatched_id, work))
     if result is None:
         raise refused(f"no unmatched payment {unmatched_id}")
     found, entries = result
@@ -129,7 +133,7 @@ def _decide(
     async def work(store: Store, origin: Origin) -> Decided | None:
         return await decision(store.unmatched_payments, unmatched_id, note, origin)
 
-    decided = change_store(command, data, work)
+    decided = change_stores(command, data, in_cell_of_number(unmatched_id, work))
     if decided is None:
         raise refused(f"no unmatched payment {unmatched_id}")
     if decided.refusal:

@@ -2,12 +2,16 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from tael.audit_log.domain.entry import Origin
-from tael.cli.finding import DataOption, change_store, with_store
+from tael.cli.cell_answers import in_cell_of_number, in_cells_of_merchant, in_every_cell, newest_first
+from tael.cli.finding import DataOption, change_stores, with_stores
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.operations.store import Store
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
@@ -36,7 +40,9 @@ def list_webhooks(
     async def work(store: Store, now: datetime) -> list[NotificationStatus]:
         return await store.webhooks.newest(appcode, mchid, state, limit)
 
-    _show(with_store(data, work), as_json)
+    found = with_stores(data, in_cells_of_merchant(mchid, work))
+    _show(newest_first(found, attrgetter("created_at", "cause"), limit), as_json)
+    found.finish()
 
 
 @webhooks.command("attempts")
@@ -47,10 +53,10 @@ def list_attempts(
 ) -> None:
     """List all delivery attempts of a payment's or refund's webhooks, with the receiver's responses."""
 
-    async def work(store: Store, now: datetime) -> list[LoggedAttempt]:
-        return await store.webhooks.attempts_of(syssn)
+    async def work(store: Store, now: datetime) -> list[LoggedAttempt] | None:
+        return await store.webhooks.attempts_of(syssn) or None
 
-    rows = [_attempt_row(logged) for logged in with_store(data, work)]
+    rows = [_attempt_row(logged) for logged in with_stores(data, in_cell_of_number(syssn, work)) or ()]
     if as_json:
         show_json(rows)
     else:
@@ -78,16 +84,35 @@ def resend(
     if (kind is not None and all_exhausted) or (appcode is not None and not all_exhausted):
         raise refused("--kind requires a SYSSN, --appcode requires --all-exhausted", UNUSABLE)
 
-    async def work(store: Store, origin: Origin) -> list[NotificationStatus]:
-        if syssn is None:
-            return await resend_exhausted(store.webhooks, appcode, origin)
-        return await resend_webhooks(store.webhooks, syssn, kind, origin)
+    if syssn is None:
+        _resend_exhausted(appcode, data, as_json)
+    else:
+        _resend(syssn, kind, data, as_json)
+
+
+def _resend(syssn: str, kind: WebhookKind | None, data: Path | None, as_json: bool) -> None:
+    async def work(store: Store, origin: Origin) -> list[NotificationStatus] | None:
+        try:
+            return await resend_webhooks(store.webhooks, syssn, kind, origin)
+        except NoSuchWebhook:
+            return None
 
     try:
-        resent = change_store("webhook resend", data, work)
-    except (NoSuchWebhook, WebhookPurged) as error:
+        resent = change_stores("webhook resend", data, in_cell_of_number(syssn, work))
+    except WebhookPurged as error:
         raise refused(str(error)) from error
+    if resent is None:
+        raise refused(str(NoSuchWebhook(syssn)))
     _show(resent, as_json)
+
+
+def _resend_exhausted(appcode: str | None, data: Path | None, as_json: bool) -> None:
+    async def work(store: Store, origin: Origin) -> list[NotificationStatus]:
+        return await resend_exhausted(store.webhooks, appcode, origin)
+
+    resent = change_stores("webhook resend", data, in_every_cell(work))
+    _show(list(chain.from_iterable(resent)), as_json)
+    resent.finish()
 
 
 def _show(notifications: list[NotificationStatus], as_json: bool) -> None:

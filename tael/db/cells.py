@@ -8,10 +8,15 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
+import asyncpg
+
 from tael.db.database import FIXED_CONNECTIONS, Database, Limits, StoreUnavailable
+
+if TYPE_CHECKING:
+    from tael.db.database import Connection
 
 Opened = TypeVar("Opened")
 Other = TypeVar("Other")
@@ -29,12 +34,22 @@ DIRECTORY_CONNECTIONS: Final = FIXED_CONNECTIONS + 3
 LOCATIONS_S: Final = 10.0
 #: Numbers that nothing vouches for, such as that in a page's address, do not make it read more often.
 NEW_CELL_S: Final = 1.0
+#: Of the schema's own cell.
+READ_NUMBER: Final = "SELECT number FROM cell"
 #: Host names, addresses and ports, with commas.
-SERVERS: Final = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}(,[A-Za-z0-9._-]+:\d{1,5})*|(\[[0-9a-f:]+\]:\d{1,5},?)+")
+SERVER: Final = r"(?:[A-Za-z0-9._-]+|\[[0-9a-f:]+\]):\d{1,5}"
+SERVERS: Final = re.compile(f"{SERVER}(,{SERVER})*")
 
 
 class NoSuchCell(StoreUnavailable):
     """The directory names no cell with this number."""
+
+
+class NumberTaken(Exception):
+    """The directory names another cell with this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"cell {number} exists")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,12 @@ class CellLocation:
 def schema_of(number: int) -> str:
     """The schema of a cell."""
     return f"cell_{number:02d}"
+
+
+async def number_in(database: Database) -> int | None:
+    """The number that a cell's own table has. Raises StoreUnavailable."""
+    rows = await database.fetch(READ_NUMBER)
+    return int(rows[0]["number"]) if rows else None
 
 
 def url_on(url: str, servers: str) -> str:
@@ -115,9 +136,14 @@ class Cells:
                     raise
         return self._locations
 
-    async def add(self, location: CellLocation) -> None:
-        """Name a cell that has been migrated. Raises asyncpg.UniqueViolationError if its number is taken."""
-        await self.directory.execute(ADD_LOCATION, location.number, location.servers)
+    async def add(self, location: CellLocation, note: "Callable[[Connection], Awaitable[None]]") -> None:
+        """Name a cell that has been migrated; `note` writes what belongs to the same commit. Raises NumberTaken."""
+        try:
+            async with self.directory.transaction() as connection:
+                await connection.execute(ADD_LOCATION, location.number, location.servers)
+                await note(connection)
+        except asyncpg.UniqueViolationError as error:
+            raise NumberTaken(location.number) from error
         await self._read_locations()
 
     def _is_older_than(self, seconds: float) -> bool:

@@ -39,10 +39,15 @@ def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
 
     Safe to call from several processes at once. Raises MigrationBlocked, psycopg.Error.
     """
-    applied = _migrate(database_url, Home.DIRECTORY, DIRECTORY_SCHEMA, max_lock_wait_s)
+    applied = migrate_directory(database_url, max_lock_wait_s)
     return applied + sum(
         migrate_cell(database_url, location, max_lock_wait_s) for location in locations_in(database_url)
     )
+
+
+def migrate_directory(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
+    """Apply missing migrations to the directory only. Raises as `migrate`."""
+    return _migrate(database_url, Home.DIRECTORY, DIRECTORY_SCHEMA, max_lock_wait_s)
 
 
 def migrate_cell(database_url: str, location: CellLocation, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from tael.db.database import MIGRATIONS, Database
+from tael.db.database import DIRECTORY_SCHEMA, MIGRATIONS, Database
 from tael.db.privileges import Privilege, privileges_on
+from tael.db.tables import Home
 
 SETTINGS: Final = (
     *(
@@ -59,8 +60,9 @@ class TableRights:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server as one session of the gateway sees it."""
+    """A server as one session of the gateway sees it, in one part of the database."""
 
+    home: Home
     settings: Mapping[str, str]
     role: str
     is_superuser: bool
@@ -86,6 +88,7 @@ async def read_server(database: Database, time: Callable[[], datetime]) -> Serve
     middle = began + (time() - began) / 2
     tables = [TableRights(**row) for row in await database.fetch(READ_TABLES, list(Privilege))]
     return Server(
+        home=Home.DIRECTORY if database.schema == DIRECTORY_SCHEMA else Home.CELL,
         settings={row["name"]: row["setting"] for row in await database.fetch(READ_SETTINGS, SETTINGS)},
         role=session["role"],
         is_superuser=session["is_superuser"],
@@ -99,9 +102,9 @@ async def read_server(database: Database, time: Callable[[], datetime]) -> Serve
     )
 
 
-def known_migrations() -> frozenset[str]:
-    """Those of this version."""
-    return frozenset(path.stem for path in MIGRATIONS.rglob("*.sql"))
+def known_migrations(home: Home) -> frozenset[str]:
+    """Those of this version, for one part of the database."""
+    return frozenset(path.stem for path in (MIGRATIONS / home).glob("*.sql"))
 
 
 async def _applied(database: Database, tables: Sequence[TableRights]) -> frozenset[str]:

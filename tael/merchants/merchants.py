@@ -64,7 +64,10 @@ def new_merchant(
 async def add_merchant(
     merchants: Merchants, merchant: Merchant, origin: Origin, credentials: CredentialCache | None = None
 ) -> Merchant:
-    """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError if there is no app."""
+    """Raises AlreadyThere if the mchid exists or the app has a default merchant.
+
+    LookupError if there is no app, or no such cell.
+    """
     await merchants.add_merchant(merchant, origin)
     _forget(merchant, credentials)
     return merchant

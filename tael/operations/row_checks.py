@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tael.base.clock import RealClock
+from tael.db.due_work import DueWork
 from tael.merchants.domain.merchant import PUBLISHED_KEY
 from tael.operations.problem import Problem
 from tael.operations.store import Store
@@ -43,7 +44,18 @@ async def check_certificates(store: Store, now: datetime) -> AsyncIterator[Probl
 
 
 async def check_queues(store: Store, now: datetime) -> AsyncIterator[Problem]:
-    overdue = await store.due_work.queues(now - MAX_OVERDUE, RealClock().now())
+    """Those of the directory."""
+    async for problem in _overdue(store.due_in_directory, now):
+        yield problem
+
+
+async def check_queues_of_cell(store: Store, now: datetime) -> AsyncIterator[Problem]:
+    async for problem in _overdue(store.due_work, now):
+        yield problem
+
+
+async def _overdue(due_work: DueWork, now: datetime) -> AsyncIterator[Problem]:
+    overdue = await due_work.queues(now - MAX_OVERDUE, RealClock().now())
     if overdue:
         minutes = MAX_OVERDUE // timedelta(minutes=1)
         yield Problem(
@@ -52,9 +64,14 @@ async def check_queues(store: Store, now: datetime) -> AsyncIterator[Problem]:
         )
 
 
-ROW_CHECKS: Final[Mapping[str, Callable[[Store, datetime], AsyncIterator[Problem]]]] = {
+RowCheck = Callable[[Store, datetime], AsyncIterator[Problem]]
+
+#: Of the directory.
+ROW_CHECKS: Final[Mapping[str, RowCheck]] = {
     "encryption-keys": check_encryption_keys,
     "published-key": check_published_key,
     "certificates": check_certificates,
     "queues": check_queues,
 }
+#: Of each cell.
+CELL_ROW_CHECKS: Final[Mapping[str, RowCheck]] = {"queues": check_queues_of_cell}

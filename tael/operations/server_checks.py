@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from tael.db.cells import DIRECTORY_CONNECTIONS
 from tael.db.server import Server, known_migrations
 from tael.operations.problem import Problem
 
@@ -13,7 +14,8 @@ MIN_VERSION: Final = 15
 VERSION_UNIT: Final = 10_000
 #: The clocks of all hosts are compared with the database's; leases and due times follow them.
 MAX_CLOCK_DIFFERENCE: Final = timedelta(seconds=2)
-#: Operators' commands at the same time, as in the manual's examples; each may open two connections.
+#: Operators' commands at the same time, as in the manual's examples. Each may open two connections to the directory
+#: and to each cell.
 COMMANDS: Final = 2
 CONNECTIONS_OF_COMMAND: Final = 2
 #: Modes in which both drivers verify the server's certificate.
@@ -29,8 +31,18 @@ class Expected:
     """What the deployment needs of its database."""
 
     processes: int  #: API processes and workers
-    connections: int  #: of each process
+    connections: int  #: of each process, to each cell
     ssl_mode: str  #: of the database URL
+    cells: int = 1  #: on this server
+    has_directory: bool = True
+
+    @property
+    def connections_needed(self) -> int:
+        """Of all processes, and of operators' commands."""
+        of_directory = min(self.connections, DIRECTORY_CONNECTIONS) if self.has_directory else 0
+        of_process = self.cells * self.connections + of_directory
+        of_command = CONNECTIONS_OF_COMMAND * (self.cells + self.has_directory)
+        return self.processes * of_process + COMMANDS * of_command
 
 
 def check_version(server: Server, _: Expected) -> Iterator[Problem]:
@@ -76,7 +88,7 @@ def check_durability(server: Server, _: Expected) -> Iterator[Problem]:
 
 def check_connections(server: Server, expected: Expected) -> Iterator[Problem]:
     reserved = server.number("superuser_reserved_connections") + server.number("reserved_connections")
-    needed = expected.processes * expected.connections + COMMANDS * CONNECTIONS_OF_COMMAND + reserved
+    needed = expected.connections_needed + reserved
     if server.number("max_connections") < needed:
         yield Problem(
             f"max_connections is {server.number('max_connections')}, and {expected.processes} processes need {needed}",
@@ -93,8 +105,8 @@ def check_clock(server: Server, _: Expected) -> Iterator[Problem]:
         )
 
 
-def check_migrations(server: Server, _: Expected) -> Iterator[Problem]:
-    known = known_migrations()
+def check_migrations(server: Server) -> Iterator[Problem]:
+    known = known_migrations(server.home)
     if missing := sorted(known - server.migrations):
         yield Problem(f"missing migrations: {', '.join(missing)}", "run `tael migrate`")
     if newer := sorted(server.migrations - known):
@@ -103,7 +115,7 @@ def check_migrations(server: Server, _: Expected) -> Iterator[Problem]:
         )
 
 
-def check_role(server: Server, _: Expected) -> Iterator[Problem]:
+def check_role(server: Server) -> Iterator[Problem]:
     remedy = "run `tael migrate --roles`, and log in as a role that is a member of tael_app only"
     rights = [table for table in server.tables if table.name in APPEND_ONLY]
     if server.is_superuser:
@@ -118,7 +130,7 @@ def check_role(server: Server, _: Expected) -> Iterator[Problem]:
         )
 
 
-def check_privileges(server: Server, _: Expected) -> Iterator[Problem]:
+def check_privileges(server: Server) -> Iterator[Problem]:
     if unusable := [table.name for table in server.tables if not table.is_usable]:
         yield Problem(
             f"the role {server.role} lacks privileges on {', '.join(unusable)}",
@@ -126,12 +138,16 @@ def check_privileges(server: Server, _: Expected) -> Iterator[Problem]:
         )
 
 
+#: Of each server.
 SERVER_CHECKS: Final[Mapping[str, Callable[[Server, Expected], Iterator[Problem]]]] = {
     "version": check_version,
     "tls": check_tls,
     "durability": check_durability,
     "connections": check_connections,
     "clock": check_clock,
+}
+#: Of the directory, and of each cell.
+PART_CHECKS: Final[Mapping[str, Callable[[Server], Iterator[Problem]]]] = {
     "migrations": check_migrations,
     "privileges": check_privileges,
     "role": check_role,

@@ -4,7 +4,7 @@ It can be interrupted and repeated, and run several times at once: each page is 
 already is not due. A document's content is removed before its row, so that no content is left that nothing names.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from tael.audit_log.domain.entry import Origin
 from tael.db.database import Database
+from tael.db.tables import Home
 from tael.merchants.store.document_files import DocumentFiles
 from tael.retention.domain.personal_data import BLANKED
 from tael.retention.store.applicants import Applicants
@@ -45,20 +46,26 @@ class Purge:
     files: DocumentFiles
     older_than: datetime
     origin: Origin
+    homes: Collection[Home]  #: the parts of the database that are purged
 
     async def run(self) -> Purged:
         """Purge every table. Raises StoreUnavailable, and OSError if a document's content cannot be removed."""
         blank = Blanking(self.database).blank_page
-        purged = {
-            table: await _rows(partial(blank, table, self.older_than, self.origin)) for table in BLANKED
-        }
-        return purged | await self._applicants(is_counted_only=False)
+        return await self._purged(
+            lambda table: partial(blank, table, self.older_than, self.origin), is_counted_only=False
+        )
 
     async def count(self) -> Purged:
         """How many rows `run` would purge now. Changes nothing. Raises StoreUnavailable."""
         count = Blanking(self.database).count_page
-        counted = {table: await _rows(partial(count, table, self.older_than)) for table in BLANKED}
-        return counted | await self._applicants(is_counted_only=True)
+        return await self._purged(lambda table: partial(count, table, self.older_than), is_counted_only=True)
+
+    async def _purged(self, next_page_of: Callable[[str], NextPage], *, is_counted_only: bool) -> Purged:
+        in_cell = BLANKED if Home.CELL in self.homes else ()
+        purged = {table: await _rows(next_page_of(table)) for table in in_cell}
+        if Home.DIRECTORY in self.homes:
+            purged |= await self._applicants(is_counted_only=is_counted_only)
+        return purged
 
     async def _applicants(self, *, is_counted_only: bool) -> Purged:
         applicants = Applicants(self.directory)
@@ -82,12 +89,17 @@ class Purge:
 
 
 def purge_before(
-    directory: Database, database: Database, files: DocumentFiles, age: timedelta, origin: Origin
+    directory: Database,
+    database: Database,
+    files: DocumentFiles,
+    age: timedelta,
+    origin: Origin,
+    homes: Collection[Home] = tuple(Home),
 ) -> Purge:
-    """A run for rows that are older than `age`. Raises TooRecent."""
+    """A run for rows that are older than `age`, in the directory and one cell or in one of them. Raises TooRecent."""
     if age < MIN_AGE:
         raise TooRecent
-    return Purge(directory, database, files, origin.at - age, origin)
+    return Purge(directory, database, files, origin.at - age, origin, homes)
 
 
 async def _rows(next_page: NextPage) -> int:

@@ -1,7 +1,8 @@
 """Payouts as files: one with the movements of its period, or all whose period ends in some days."""
 
-from collections.abc import AsyncGenerator, Mapping
-from datetime import datetime
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from datetime import date, datetime
 
 from tael.db.database import Database
 from tael.settlement.domain.payout import Payout
@@ -31,15 +32,39 @@ async def export_payout(
         yield writer.end()
 
 
+async def payouts_ended(
+    tables: Sequence[Payouts], period: Period, mchid: str | None
+) -> AsyncIterator[Sequence[Payout]]:
+    """Pages of the payouts in all these tables whose period ends in `period`, oldest first. Raises StoreUnavailable."""
+    streams = [table.ended_between(period.first, period.last, mchid) for table in tables]
+    read = await asyncio.gather(*(anext(stream, []) for stream in streams))
+    held = {place: page for place, page in enumerate(read) if page}
+    while held:
+        # What is read later of any table comes after the last row of its page.
+        first_end = min(_place_of(page[-1]) for page in held.values())
+        yield sorted(
+            (row for page in held.values() for row in page if _place_of(row) <= first_end), key=_place_of
+        )
+        for place, page in [*held.items()]:
+            rest = [row for row in page if _place_of(row) > first_end]
+            held[place] = rest or await anext(streams[place], [])
+            if not held[place]:
+                del held[place]
+
+
+def _place_of(payout: Payout) -> tuple[date, str, str, int]:
+    """Where it is in the order of an export."""
+    return payout.last_day, payout.mchid, payout.currency, payout.number
+
+
 async def export_payouts(
-    payouts: Payouts,
+    pages: AsyncIterator[Sequence[Payout]],
     names: Mapping[str, str],
-    mchid: str | None,
     period: Period,
     form: Format,
     now: datetime,
 ) -> AsyncGenerator[bytes, None]:
-    """The payouts whose period ends in `period`, oldest first. `names` are the merchants', by mchid.
+    """Payouts whose period ends in `period`, as they come. `names` are the merchants', by mchid.
 
     Raises StoreUnavailable.
     """
@@ -47,7 +72,7 @@ async def export_payouts(
     members = {"from": period.first, "to": period.last, "created_at": moment_cell(now)}
     writer = writer_of(form, PAYOUTS, Head("Payouts", facts, (), members))
     yield writer.begin()
-    async for page in payouts.ended_between(period.first, period.last, mchid):
+    async for page in pages:
         yield writer.page([NamedPayout(names.get(payout.mchid, ""), payout) for payout in page])
     yield writer.end()
 

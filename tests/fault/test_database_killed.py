@@ -27,6 +27,7 @@ import aiohttp
 from tael.db.cells import CellLocation, Cells, url_on
 from tael.db.migrate import migrate, migrate_cell
 from tael.main import stores_over
+from tael.operations.cells import add_cell
 from tael_demo.embedded.server import EmbeddedPostgres
 from tests.end_to_end.rig import END_LIMIT_S, ROOT
 from tests.integration.api.test_rate_limits import signed
@@ -249,7 +250,7 @@ def two_servers(folder: Path) -> Iterator[tuple[EmbeddedPostgres, EmbeddedPostgr
 async def add_merchants(url: str, second: CellLocation) -> None:
     """One in each cell."""
     async with Cells(url) as cells:
-        await cells.add(second)
+        await add_cell(cells, second, ORIGIN)
         store = stores_over(cells, CIPHER, 9).first
         await store.merchants.add_app(an_app(), ORIGIN)
         for cell, mchid in enumerate((MCHID, OTHER_MCHID)):

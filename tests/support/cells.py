@@ -16,7 +16,10 @@ ONLY_FIRST: Final = (
     "tests/integration/bench/",
     "tests/integration/demo/",
     "tests/integration/deploy/",
+    "tests/integration/cli/test_cli_after_restore.py",
+    "tests/integration/cli/test_cli_audit.py",
     "tests/integration/cli/test_cli_doctor.py",
+    "tests/integration/cli/test_cli_webhooks.py",
     "tests/integration/recovery/test_pgbackrest.py",
     "tests/fault/test_database_killed.py",
 )

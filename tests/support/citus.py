@@ -34,7 +34,9 @@ NODE: Final = """
 SELECT DISTINCT s.nodename, s.nodeport FROM citus_shards AS s JOIN pg_class AS c ON c.oid = s.table_name
 WHERE c.relnamespace = to_regnamespace(%s)
 """
-ADD_CELLS: Final = "INSERT INTO public.cell_location (cell, servers) VALUES (0, ''), (1, '') ON CONFLICT DO NOTHING"
+ADD_CELLS: Final = (
+    "INSERT INTO public.cell_location (cell, servers) VALUES (0, ''), (1, '') ON CONFLICT DO NOTHING"
+)
 NODES: Final = "SELECT nodename, nodeport FROM pg_dist_node ORDER BY groupid"
 
 Connection = psycopg.Connection[tuple[object, ...]]

@@ -84,10 +84,11 @@ class AuditLog:
         subject_id: str | None = None,
         since: datetime | None = None,
         limit: int,
+        homes: Iterable[Home] = tuple(Home),
     ) -> list[AuditEntry]:
-        """Newest first, of both parts of the database."""
+        """Newest first, of both parts of the database or of one."""
         found: list[AuditEntry] = []
-        for table in TABLES.values():
+        for table in map(TABLES.__getitem__, homes):
             statement = LIST.format(select=table.select, name=table.name)
             rows = await self._databases[table.home].fetch(
                 statement, actor, subject_kind, subject_id, since, limit

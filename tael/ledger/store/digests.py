@@ -5,7 +5,7 @@ that began earlier are waited for with their transaction ids, so no lock is need
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -45,6 +45,7 @@ NEWEST: Final = "SELECT digest FROM ledger_digest WHERE mchid = $1 ORDER BY day 
 STEP: Final = """
 UPDATE daily_close SET next_day = $3 WHERE mchid = $1 AND next_day IS NOT DISTINCT FROM $2 RETURNING 1
 """
+NOT_CLOSED: Final = "SELECT unnest($1::text[]) AS mchid EXCEPT SELECT mchid FROM daily_close ORDER BY mchid"
 RESCHEDULE: Final = "UPDATE daily_close SET close_at = $2, lease_until = NULL WHERE mchid = $1"
 
 
@@ -109,6 +110,10 @@ class LedgerDigests:
                 return True
             await asyncio.sleep(RECHECK_S)
         return False
+
+    async def without_close(self, mchids: Sequence[str]) -> list[str]:
+        """Those of these merchants whose days are never closed. Raises StoreUnavailable."""
+        return [row["mchid"] for row in await self._database.fetch(NOT_CLOSED, mchids)]
 
     async def first_at(self, mchid: str) -> datetime | None:
         """The instant of the merchant's first entry."""

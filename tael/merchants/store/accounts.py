@@ -73,6 +73,7 @@ CHANGED: Final = (
     *(CURRENT, PREVIOUS, "previous_credentials_until"),
     *("certificate_expires_at", "certificate_check_at"),
 )
+MCHID_OF: Final = "SELECT mchid FROM wallet_account WHERE account_id = $1"
 SELECT: Final = f"SELECT {ACCOUNTS.select_from('a')} FROM wallet_account AS a"
 OF_APP: Final = f"{SELECT} JOIN merchant AS m ON m.mchid = a.mchid WHERE m.appcode = $1"
 ADD: Final = ACCOUNTS.insert_one()
@@ -144,6 +145,11 @@ class Accounts:
     async def by_id(self, account_id: str) -> Account | None:
         rows = await self._database.fetch(f"{SELECT} WHERE a.account_id = $1", account_id)
         return self._account_of(rows[0]) if rows else None
+
+    async def mchid_of(self, account_id: str) -> str | None:
+        """The merchant of an account, whatever its credentials are encrypted with."""
+        rows = await self._database.fetch(MCHID_OF, account_id)
+        return rows[0]["mchid"] if rows else None
 
     async def all(self) -> list[Account]:
         rows = await self._database.fetch(f"{SELECT} ORDER BY a.created_at, a.account_id")

@@ -10,12 +10,13 @@ from tael.audit_log.store.entries import write_change
 from tael.base.cipher import Cipher, associated_data
 from tael.base.secret import Secret
 from tael.db.cells import DatabaseOf
+from tael.db.constraints import violated_constraint
 from tael.db.database import Database
 from tael.db.tables import Codec, Home, Row, Table
 from tael.merchants.domain.merchant import App, Merchant, Operation, PreviousKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tael.db.database import Connection
 
@@ -85,6 +86,8 @@ ADD_MERCHANT: Final = MERCHANTS.insert_one("created_at")
 SELECT_MERCHANT: Final = f"SELECT {MERCHANTS.select} FROM merchant"
 #: The merchant's first daily close, which also makes it one of its cell's merchants.
 ADD_DAILY_CLOSE: Final = "INSERT INTO daily_close (mchid, close_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+CELLS: Final = "SELECT mchid, cell FROM merchant ORDER BY mchid"
+IN_KNOWN_CELL: Final = "merchant_in_known_cell"
 #: New merchants belong to the cell with the fewest.
 EMPTIEST_CELL: Final = """
 SELECT c.cell FROM cell_location AS c LEFT JOIN merchant AS m ON m.cell = c.cell
@@ -164,6 +167,10 @@ class Merchants:
         rows = await self._database.fetch(f"{SELECT_MERCHANT} ORDER BY created_at, mchid")
         return [MERCHANTS.read(row) for row in rows]
 
+    async def cells(self) -> "Mapping[str, int]":
+        """The cell of each merchant, by mchid."""
+        return {row["mchid"]: row["cell"] for row in await self._database.fetch(CELLS)}
+
     async def emptiest_cell(self) -> int:
         """The number of the cell with the fewest merchants."""
         (row,) = await self._database.fetch(EMPTIEST_CELL)
@@ -187,7 +194,10 @@ class Merchants:
             return await change_row(connection, self._apps, appcode, change, origin)
 
     async def add_merchant(self, merchant: Merchant, origin: Origin) -> None:
-        """Raises AlreadyThere if the mchid exists or the app has a default merchant, LookupError if there is no app."""
+        """Raises AlreadyThere if the mchid exists or the app has a default merchant.
+
+        LookupError if there is no app, or no such cell.
+        """
         try:
             async with self._database.transaction() as connection:
                 await insert_merchant(connection, merchant, origin)
@@ -197,7 +207,10 @@ class Merchants:
                 f"merchant {merchant.mchid} exists, or its app has a default merchant"
             ) from error
         except asyncpg.ForeignKeyViolationError as error:
-            raise LookupError(f"no app {merchant.appcode}") from error
+            is_cell = violated_constraint(error) == IN_KNOWN_CELL
+            raise LookupError(
+                f"no cell {merchant.cell}" if is_cell else f"no app {merchant.appcode}"
+            ) from error
 
     async def change_merchant(
         self, mchid: str, change: Callable[[Merchant], Merchant], origin: Origin

@@ -375,6 +375,7 @@ def test_figures_as_table_and_json(operator: Operator) -> None:
             for kind in ("fee", "merchant", "unmatched", "wallet")
         ],
         "disagreements": 0,
+        "cell": None,
         "first": None,
     }
     shown = operator.run("ledger", "verify")

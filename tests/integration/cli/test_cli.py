@@ -240,6 +240,7 @@ def test_merchants_are_added_and_listed(operator: Operator) -> None:
         "currency": "HKD",
         "state": "waiting",
         "is_default": True,
+        "cell": 0,
         "max_amount_minor": 500000,
         "denied": [],
         "unmatched_payments": "hold",

@@ -33,7 +33,7 @@ OUTSIDE: Final = {"serve", "work", "migrate", "doctor"} | {
 }
 #: Commands that change nothing.
 READING: Final = {
-    "keys list",
+    *("keys list", "cell list", "cell check"),
     *("app list", "merchant list", "merchant show", "merchant documents", "account list", "account check"),
     *(
         "account protocols",
@@ -172,6 +172,8 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
         ("reason", None, "disks"),
     ),
     "maintenance off": ([], "maintenance_window", "gateway", ("reason", "disks", None)),
+    # The last, since merchants are then added to it.
+    "cell add": (["7"], "cell_location", "7", ("number", None, 7)),
 }
 
 

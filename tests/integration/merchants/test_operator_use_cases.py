@@ -211,3 +211,13 @@ async def test_of_two_rotations_at_once_one_is_refused(store: Store) -> None:
     assert {type(each) for each in done} == {App, OverlapLasts}
     (made,) = [each for each in done if isinstance(each, App)]
     assert await store.merchants.app("SHOP") == made
+
+
+async def test_a_merchant_of_an_unknown_cell_or_app_is_not_added(store: Store) -> None:
+    for merchant, reason in (
+        (a_merchant("m7", cell=7), "no cell 7"),
+        (a_merchant("m7", "none"), "no app none"),
+    ):
+        with pytest.raises(LookupError, match=reason):
+            await add_merchant(store.merchants, merchant, ORIGIN)
+    assert await store.merchants.merchant("m7") is None

@@ -10,7 +10,7 @@ from tael.cli.app import COMMANDS, app
 
 #: The order in which a user meets the commands: try it out, run it, operate it, develop against it.
 ORDER_OF_USE = [
-    *("demo", "migrate", "serve", "work", "doctor"),
+    *("demo", "migrate", "serve", "work", "doctor", "cell"),
     *(
         "app",
         "merchant",

@@ -7,11 +7,13 @@ from typing import Final
 import pytest
 
 from tael.db.server import Server, known_migrations
-from tael.operations.server_checks import SERVER_CHECKS, Expected
+from tael.db.tables import Home
+from tael.operations.server_checks import PART_CHECKS, SERVER_CHECKS, Expected
 
-#: In the words of the manual: three processes with 12 connections, two commands, and three reserved connections.
+#: In the words of the manual: three processes with 12 connections to the cell and 9 to the directory, two commands with
+#: 2 to each, and three reserved connections.
 EXPECTED: Final = Expected(processes=3, connections=12, ssl_mode="verify-full")
-NEEDED: Final = 43
+NEEDED: Final = 3 * (12 + 9) + 2 * (2 + 2) + 3
 SETTINGS: Final = {
     "fsync": "on",
     "full_page_writes": "on",
@@ -23,6 +25,7 @@ SETTINGS: Final = {
     "superuser_reserved_connections": "3",
 }
 SOUND: Final = Server(
+    home=Home.CELL,
     settings=SETTINGS,
     role="tael_gateway",
     is_superuser=False,
@@ -32,13 +35,14 @@ SOUND: Final = Server(
     is_local=False,
     clock_ahead=timedelta(0),
     tables=(),
-    migrations=known_migrations(),
+    migrations=known_migrations(Home.CELL),
 )
 
 
 def failed(server: Server, expected: Expected = EXPECTED) -> list[str]:
     """The names of the checks that fail."""
-    return [name for name, check in SERVER_CHECKS.items() if list(check(server, expected))]
+    of_server = [name for name, check in SERVER_CHECKS.items() if list(check(server, expected))]
+    return of_server + [name for name, check in PART_CHECKS.items() if list(check(server))]
 
 
 def with_settings(**settings: str) -> Server:
@@ -83,3 +87,10 @@ def test_connections_that_are_reserved_for_a_role_are_not_the_gateways() -> None
 @pytest.mark.parametrize(("seconds", "names"), [(1.9, []), (-1.9, []), (2.1, ["clock"]), (-2.1, ["clock"])])
 def test_clocks_may_differ_by_two_seconds(seconds: float, names: list[str]) -> None:
     assert failed(replace(SOUND, clock_ahead=timedelta(seconds=seconds))) == names
+
+
+def test_a_server_with_cells_only_needs_no_connections_to_the_directory() -> None:
+    of_cells = replace(EXPECTED, cells=2, has_directory=False)
+    needed = 3 * 2 * 12 + 2 * 2 * 2 + 3
+    assert failed(with_settings(max_connections=str(needed)), of_cells) == []
+    assert failed(with_settings(max_connections=str(needed - 1)), of_cells) == ["connections"]
