@@ -45,7 +45,7 @@ def limits_of(http: HttpLimits) -> Limits:
 
 
 class SecondaryServer(uvicorn.Server):
-    """Without uvicorn's signal handlers: the process has more to end than this server, and ends it last."""
+    """Without uvicorn's signal handlers: the process has more to end than this server."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """Runs the API processes of a deployment, which share one socket."""
 
+import asyncio
 import json
 import os
 import resource
@@ -17,7 +18,7 @@ import uvloop
 from tael.base.admission import Admission
 from tael.cli.garbage import collect_rarely
 from tael.cli.http1 import Http1Protocol
-from tael.cli.http_server import config_of, limits_of
+from tael.cli.http_server import SecondaryServer, config_of, limits_of
 from tael.cli.listener import start_api
 from tael.cli.ops_port import serving_ops
 from tael.cli.processes import Supervisor
@@ -46,13 +47,21 @@ async def _serve(settings: Settings, listener: socket.socket, ops: socket.socket
     async with open_services(settings) as services, AsyncExitStack() as exits:
         admission = Admission(settings.http.max_concurrent_calls)
         config = listener_config(services, settings.http, GRACE_S, admission, serves_health=ops is None)
-        server = uvicorn.Server(config)
+        server = SecondaryServer(config)
+        end_on_signals(server)
         if ops is not None:
             await exits.enter_async_context(
                 serving_ops(ops, services, settings.http, lambda: server.should_exit, admission)
             )
         collect_rarely()
         await server.serve(sockets=[listener])
+
+
+def end_on_signals(server: uvicorn.Server) -> None:
+    """Let the server end, and then the process. uvicorn's own handlers would send the signal again, which kills it."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
 
 
 def listener_config(

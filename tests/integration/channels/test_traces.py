@@ -36,6 +36,7 @@ BARCODE: Final = {
 }
 QUERY: Final = {"mchid": MCHID, "syssn": "1"}
 WALLET_CALL: Final = "alipay_mapi alipay.acquire.overseas.spot.pay"
+SERVED: Final = "POST /trade/v1/query"
 
 
 @asynccontextmanager
@@ -142,8 +143,11 @@ def test_log_lines_within_a_span_name_it(
         f"X-QF-SIGN: {signed(QUERY, 'any key')}\r\ntraceparent: 00-{TRACE}-{PARENT}-01\r\n"
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(query)}\r\n\r\n"
     )
-    with collecting(monkeypatch), process_of_gateway(tmp_path, TAEL_TRACES=traces) as process:
-        assert process.ask(head.encode(), query)[2]["respcd"] == "1112"
+    with collecting(monkeypatch) as collector:
+        with process_of_gateway(tmp_path, TAEL_TRACES=traces) as process:
+            assert process.ask(head.encode(), query)[2]["respcd"] == "1112"
+        # The process was asked to end, and has sent the spans that it still had.
+        assert [span.name for span in collector.spans if span.name == SERVED] == [SERVED] * (traces == "on")
     (within,) = [line for line in process.lines if "call" in line]
     if traces == "on":
         assert within["trace_id"] == TRACE
