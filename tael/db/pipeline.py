@@ -75,6 +75,7 @@ class Pipeline(asyncio.Protocol):
     def __init__(self, connection: "RawConnection") -> None:
         self._connection = connection
         self._transport = connection.transport
+        self._replaced = self._transport.get_protocol()  #: asyncpg's
         self._transport.set_protocol(self)
         self._received = bytearray()
         self._names: dict[str, bytes] = {}
@@ -138,6 +139,7 @@ class Pipeline(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
+        self._replaced.connection_lost(exc)  # or it would write to the closed transport when it is terminated
         if self._end is not None and not self._end.done():
             self._error = self._error or exc or ConnectionResetError()
             self._end.set_result(None)

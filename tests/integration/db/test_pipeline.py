@@ -1,11 +1,12 @@
 """Statements that are sent at once: committed together or not at all, on few connections, which outlast any refusal."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Final
 
 import asyncpg
 import pytest
+import uvloop
 
 from tael.db.database import PIPELINES, Database, Limits, RowLocked, StoreUnavailable, without_lock_waits
 from tael.db.pipeline import Statement
@@ -145,6 +146,23 @@ async def test_a_connection_that_the_server_ended_is_replaced(database: Database
     await other.execute("SELECT pg_terminate_backend($1, 5000)", serving)
     assert await transact(database, append(2))
     assert await backends(database) != [serving]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_connection_that_was_lost_while_idle_costs_no_transaction(
+    database_url: str, run: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    """uvloop, unlike asyncio, raises at a write to a closed connection."""
+
+    async def lose_connections() -> None:
+        async with Database(database_url, QUICK) as database, Database(database_url, QUICK) as other:
+            for number in range(1, 4):
+                assert await transact(database, append(number))
+                (serving,) = await backends(database)
+                await other.execute("SELECT pg_terminate_backend($1, 5000)", serving)
+            assert list(await items(other)) == [1, 2, 3]
+
+    run(lose_connections())
 
 
 async def test_a_server_that_goes_away_meanwhile_is_unavailable(database: Database, other: Database) -> None:
