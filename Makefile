@@ -68,8 +68,8 @@ soak: install ## Run random payments, faults and kills for MINUTES=10 with SEED=
 	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 # A soak that finds nothing proves nothing, so each of these bugs must be found.
-soak-planted: install ## Verify the soak against three injected bugs, each of which it must detect.
-	@for bug in no-reservation no-version-check webhook-after-commit; do \
+soak-planted: install ## Verify the soak against four injected bugs, each of which it must detect.
+	@for bug in no-reservation no-version-check webhook-after-commit calls-through-all-cells; do \
 		$(BIN)/python -m tests.soak --planted $$bug --seed $(SEED) --minutes 2 || exit 1; \
 	done
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.soak.merchant import SoakClient
 from tests.soak.plan import WORKERS
-from tests.soak.reading import DUE, BookReader
+from tests.soak.reading import BookReader
 from tests.soak.rig import ROOT, SoakStack
 
 IDLE_LIMIT_S: Final = 240.0
@@ -33,7 +33,7 @@ async def run_until_idle(stack: SoakStack, client: SoakClient, reader: BookReade
     rechecked_until = stack.clock.now() + RECHECKED
     stalled_since, seen = time.monotonic(), (0, stack.clock.now())
     while time.monotonic() - began < IDLE_LIMIT_S:
-        rows = await reader.rows(DUE, rechecked_until)
+        rows = await reader.due(rechecked_until)
         if not rows:
             return []
         now = stack.clock.now()
@@ -48,7 +48,7 @@ async def run_until_idle(stack: SoakStack, client: SoakClient, reader: BookReade
         elif time.monotonic() - stalled_since > STALLED_LIMIT_S:
             return [f"{len(rows)} rows are due and are not done"]
         await asyncio.sleep(REST_S)
-    return [f"the jobs never came to rest: {len(await reader.rows(DUE, rechecked_until))} rows are still due"]
+    return [f"the jobs never came to rest: {len(await reader.due(rechecked_until))} rows are still due"]
 
 
 def ledger_verified(stack: SoakStack) -> list[str]:

@@ -55,7 +55,6 @@ class Isolation(Soak):
 
     def __init__(self, stack: SoakStack) -> None:
         super().__init__(stack, (), ends_early=False)
-        self._database_url = stack.demo_stack.database_url
         self.figures: dict[str, float] = {}
 
     async def _carry_out(self) -> None:
@@ -137,8 +136,9 @@ class Isolation(Soak):
     @asynccontextmanager
     async def _stopped_while_it_refunds(self, syssn: str) -> AsyncIterator[bool]:
         """Stop one process. Yields whether it has this payment's row locked in an open transaction."""
-        schema = schema_of(cell_of(syssn) or 0)
-        connection = await asyncpg.connect(self._database_url, server_settings={"search_path": schema})
+        server = self._stack.servers[cell_of(syssn) or 0]
+        settings = {"search_path": schema_of(server.cell)}
+        connection = await asyncpg.connect(server.url, server_settings=settings)
         [child] = self._stack.running(APIS[:1])
         try:
             async with connection.transaction():

@@ -7,6 +7,7 @@ that caught a row counts.
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -74,9 +75,13 @@ class Reaper:
             await self._reader.end_leases()
 
     async def wait_for(self, step: str, whom: tuple[str, ...]) -> None:
-        """Wait until the step is in progress in one of them, for at most ARMED_LIMIT_S."""
-        until = time.monotonic() + ARMED_LIMIT_S
-        while time.monotonic() < until:
+        """Wait until the step is in progress in one of them, for at most ARMED_LIMIT_S, also while a server is down."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ARMED_LIMIT_S):
+                await self._wait_for(step, whom)
+
+    async def _wait_for(self, step: str, whom: tuple[str, ...]) -> None:
+        while True:
             if await self._is_in_progress(step, whom):
                 return
             await asyncio.sleep(LOOK_S)

@@ -16,6 +16,7 @@ from tael.base.clock import Clock
 from tael.base.moments import UTC8
 from tael_demo.seed import DemoApp
 from tests.soak.rows import MerchantResponse
+from tests.soak.separation import Downtime, Separation
 
 CALL_LIMIT_S: Final = 60.0
 CONTROL_LIMIT_S: Final = 10.0
@@ -59,6 +60,7 @@ class SoakClient:
     answers: Counter[str] = field(default_factory=Counter)
     in_flight: Counter[tuple[str, str]] = field(default_factory=Counter)  #: (call, reference or syssn)
     may_call: asyncio.Event = field(default_factory=asyncio.Event)
+    separation: Separation = field(default_factory=lambda: Separation(Downtime()))
     _session: aiohttp.ClientSession | None = None
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _run: str = field(default_factory=lambda: os.urandom(3).hex())
@@ -88,6 +90,7 @@ class SoakClient:
         key = (name, sent.get("syssn") or sent.get("out_trade_no", ""))
         self.operations[name] += 1
         self.in_flight[key] += 1
+        mark = self.separation.begin(merchant.mchid) if name == "payment" else None
         try:
             async with self._entered().post(
                 f"{self.gateway_url}/trade/v1/{name}",
@@ -103,7 +106,10 @@ class SoakClient:
             self.in_flight[key] -= 1
             if not self.in_flight[key]:
                 del self.in_flight[key]
-        return self._read(merchant, name, sent, status, body, sign)
+        members = self._read(merchant, name, sent, status, body, sign)
+        if members is not None:
+            self.separation.end(mark, sent.get("out_trade_no", ""), members["respcd"])
+        return members
 
     def _read(
         self, merchant: Merchant, name: str, sent: dict[str, str], status: int, body: bytes, sign: str | None

@@ -1,19 +1,26 @@
 """Runs `tael` with a deliberate bug, to show that a soak finds it: `python -m tests.soak.mutants NAME serve ...`.
 
-Each mutant removes one guarantee on which the books rest.
+Each mutant removes one guarantee on which the books rest, or the separation of cells.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
+from tael.api import cells as in_cells
+from tael.api.exchange import Endpoint
 from tael.cli.child import main
+from tael.db.cells import CellLocation, Cells, PerCell
+from tael.db.database import Database
 from tael.payments.store import payments, refunds, reservations
 from tael.payments.store.payments import Change, Payments
 from tael.payments.store.refunds import RefundChange, Refunds
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
+
+Endpoints = PerCell[tuple[Endpoint[Any], ...]]
+Handler = Callable[[in_cells.OfMerchant], Awaitable[Any]]
 
 
 def without_reservation() -> None:
@@ -49,10 +56,34 @@ def with_webhooks_after_the_commit() -> None:
     _patch(Refunds, "_record", refunds_then_webhooks)
 
 
+def with_calls_through_all_cells() -> None:
+    """A call uses every cell that is open, and not only the one of its merchant."""
+    databases: list[Database] = []
+    open_cell, handler_at = Cells._open, in_cells._handler_at
+
+    async def open_and_keep(self: Cells, location: CellLocation) -> Database:
+        databases.append(await open_cell(self, location))
+        return databases[-1]
+
+    def through_all(place: int, endpoints: Endpoints) -> Handler:
+        handle = handler_at(place, endpoints)
+
+        async def handle_after_all(request: in_cells.OfMerchant) -> Any:
+            for database in databases:
+                await database.fetch("SELECT 1")
+            return await handle(request)
+
+        return handle_after_all
+
+    _patch(Cells, "_open", open_and_keep)
+    _patch(in_cells, "_handler_at", through_all)
+
+
 BUGS: Final[dict[str, Callable[[], None]]] = {
     "no-reservation": without_reservation,
     "no-version-check": without_version_check,
     "webhook-after-commit": with_webhooks_after_the_commit,
+    "calls-through-all-cells": with_calls_through_all_cells,
 }
 
 

@@ -45,7 +45,7 @@ class OtherProgram:
         for row in await self._client.control("accounts", "GET"):
             if row["wallet"] == "wechat":
                 self._shops[row["shop"]] = Shop(row)
-        accounts = {row["mchid"]: row["account_id"] for row in await self._reader.rows(ACCOUNTS)}
+        accounts = {row["mchid"]: row["account_id"] for row in await self._reader.directory_rows(ACCOUNTS)}
         for shop, merchant in self._merchants.items():
             path = f"notices/wechat/{accounts[merchant.mchid]}"
             self._notice_urls[shop] = f"{self._client.gateway_url}/{path}"

@@ -14,22 +14,20 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from tests.end_to_end.rig import free_port_block
-from tests.soak.freezes import frozen_server
 from tests.soak.merchant import Members
 from tests.soak.neighbours import quantile
 from tests.soak.plan import Pay, plan
 from tests.soak.rig import SoakStack, running_soak
 from tests.soak.run import Figures, Soak
-from tests.support.ports import bound
+from tests.soak.server_faults import frozen_server
 from tests.support.postgres import open_folder
 
 #: Load before the stop and after the start.
@@ -90,7 +88,8 @@ class Outage(Soak):
         self._seconds = seconds
         self._frozen_s = frozen_s
         self._crowd = crowd
-        self._reader.patience_s += seconds + frozen_s
+        for cell in self._reader.cells:
+            cell.patience_s += seconds + frozen_s
         self._may_restart = asyncio.Event()
         self._while_down: Counter[str] = Counter()
 
@@ -109,15 +108,12 @@ class Outage(Soak):
         self._may_restart.set()
 
     async def _stay_down(self) -> None:
-        """In the main thread, with which PostgreSQL ends: the load pauses while it stops and starts."""
-        postgres = self._stack.demo_stack.postgres
-        assert postgres is not None
-        url = postgres.url
-        postgres.stop()
-        with bound(urlsplit(url).port or 0):  # a client's own port must not be this one
+        """In the main thread, with which PostgreSQL ends: the load pauses while its servers stop and start."""
+        with ExitStack() as stopped:
+            for server in self._stack.servers:
+                server.postgres.stop()
+                stopped.enter_context(server.stopped())
             await self._call_while_down()
-            if postgres.start() != url:
-                raise RuntimeError("PostgreSQL came back at another port")
 
     async def _call_while_down(self) -> None:
         loop = asyncio.get_running_loop()
@@ -133,12 +129,11 @@ class Outage(Soak):
 
     async def _stay_frozen(self) -> None:
         """Crowd after crowd of calls, each sent and answered while the database does not answer."""
-        postgres = self._stack.demo_stack.postgres
-        assert postgres is not None
-        assert postgres.pid is not None
         loop = asyncio.get_running_loop()
         took: list[float] = []
-        with frozen_server(postgres.pid):
+        with ExitStack() as frozen:
+            for server in self._stack.servers:
+                frozen.enter_context(frozen_server(server.pid))
             began = loop.time()
             unready = asyncio.create_task(self._unready_after())
             while loop.time() < began + self._frozen_s:

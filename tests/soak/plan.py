@@ -5,6 +5,7 @@ The plan names no reference, key or port: `story.py` and `run.py` make those whe
 
 import random
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Final
 
 ALIPAY: Final = (
@@ -70,15 +71,21 @@ GAP_OF_FAULTS_S: Final = 1.8
 #: A slow wallet: its responses are outdated when they arrive.
 GAP_OF_SLOWNESS_S: Final = 6.0
 GAP_OF_CLOCKS_S: Final = 5.0
-GAP_OF_CUTS_S: Final = 8.0
+GAP_OF_CUTS_S: Final = 6.0
 GAP_OF_RECEIVER_FAULTS_S: Final = 9.0
+#: Of each server.
 GAP_OF_DATABASE_DEATHS_S: Final = 45.0
 GAP_OF_FREEZES_S: Final = 8.0
 GAP_OF_HANGS_S: Final = 60.0
 HANG_S: Final = 6.0
 #: A lease ends after 15 s and an idle transaction after 10 s: the longest freezes outlast both.
 FREEZES_S: Final = (0.5, 1.0, 2.0, 2.0, 4.0, 4.0, 12.0, 17.0)
-DATABASE: Final = "database"
+#: How often a server is frozen, and not a process.
+SERVER_SHARE: Final = 0.3
+#: By cell. The first has the directory, too.
+SERVERS: Final = ("cell_00's server", "cell_01's server")
+#: For how long a killed server is down before it is started. Merchants of the first cell pay while the second's is.
+DOWN_S: Final = {SERVERS[0]: (0.0, 0.0), SERVERS[1]: (4.0, 6.0)}
 #: The first second is for the processes to start working.
 BEGIN_S: Final = 1.0
 
@@ -126,19 +133,30 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseDeath:
-    """SIGKILL for PostgreSQL, which is then started again."""
+    """SIGKILL for a server, which is started again after a while."""
 
     at_s: float
+    server: str
+    down_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """SIGSTOP for a while: PostgreSQL, or the first of `whom` in which `step` is in progress."""
+    """SIGSTOP for a while, at the first moment when `step` is in progress in one of `whom`."""
 
     at_s: float
     for_s: float
     whom: tuple[str, ...]
-    step: str  #: "" for PostgreSQL, which is stopped at once
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFreeze:
+    """SIGSTOP for a server, for a while."""
+
+    at_s: float
+    for_s: float
+    server: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +184,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The wire to the database: cut and refused, held and released, held and then cut, or cut after a commit.
+    """The wire to a server: cut and refused, held and released, held and then cut, or cut after a commit.
 
     `after_commit` is a marker: the wire is cut right after the commit of a transaction that contains it.
     """
 
     at_s: float
     for_s: float
+    server: str
     how: str  #: cut held lost after_commit
     after_commit: bytes = b""
 
@@ -195,7 +214,9 @@ class Unmatched:
     amount_minor: int
 
 
-Step = Pay | Unmatched | Jump | Kill | DatabaseDeath | Freeze | Hang | Fault | Cut | ReceiverFault
+Step = (
+    Pay | Unmatched | Jump | Kill | Freeze | DatabaseDeath | ServerFreeze | Cut | Hang | Fault | ReceiverFault
+)
 
 
 def plan(seed: int, minutes: float) -> tuple[Step, ...]:
@@ -212,12 +233,16 @@ def plan(seed: int, minutes: float) -> tuple[Step, ...]:
         )
         for at_s in _moments(GAP_OF_SLOWNESS_S, seconds, dice)
     ]
-    steps += [_cut(at_s, dice) for at_s in _moments(GAP_OF_CUTS_S, seconds, dice)]
+    steps += _cuts(seconds, dice)
     steps += [
         ReceiverFault(at_s, dice.uniform(0.5, 3.0), dice.choice(("refuse", "hang", "break")))
         for at_s in _moments(GAP_OF_RECEIVER_FAULTS_S, seconds, dice)
     ]
-    steps += [DatabaseDeath(at_s) for at_s in _moments(GAP_OF_DATABASE_DEATHS_S, seconds, dice)]
+    steps += [
+        DatabaseDeath(at_s, server, dice.uniform(*DOWN_S[server]))
+        for server in SERVERS
+        for at_s in _moments(GAP_OF_DATABASE_DEATHS_S, seconds, dice)
+    ]
     steps += [_freeze(at_s, dice) for at_s in _moments(GAP_OF_FREEZES_S, seconds, dice)]
     steps += _hangs(seconds, dice)
     steps += [
@@ -320,12 +345,18 @@ def _jump(at_s: float, dice: random.Random) -> Jump:
     return Jump(at_s, dice.choice((2, 3, 5, 5, 10, 16, 16, 130, 320, 700, 1900)))
 
 
-def _cut(at_s: float, dice: random.Random) -> Cut:
+def _cuts(seconds: float, dice: random.Random) -> list[Cut]:
+    """Of each server in turn."""
+    servers = cycle(dice.sample(SERVERS, len(SERVERS)))
+    return [_cut(at_s, next(servers), dice) for at_s in _moments(GAP_OF_CUTS_S, seconds, dice)]
+
+
+def _cut(at_s: float, server: str, dice: random.Random) -> Cut:
     how = dice.choice(("cut", "held", "lost", *("after_commit",) * 4))
     for_s = dice.uniform(0.2, 2.0)
     # States as they are written: a payment, a refund, and the reservation of a refund.
     marker = dice.choice((b"PAID", b"PAID", b"DONE", b"PROCESSING")) if how == "after_commit" else b""
-    return Cut(at_s, for_s / 2 if marker else for_s, how, marker)
+    return Cut(at_s, for_s / 2 if marker else for_s, server, how, marker)
 
 
 def _kill(at_s: float, dice: random.Random) -> Kill:
@@ -337,9 +368,9 @@ def _kill(at_s: float, dice: random.Random) -> Kill:
     return Kill(at_s, whom, step)
 
 
-def _freeze(at_s: float, dice: random.Random) -> Freeze:
-    if dice.random() < 0.2:
-        return Freeze(at_s, dice.uniform(0.3, 3.0), (DATABASE,), "")
+def _freeze(at_s: float, dice: random.Random) -> Freeze | ServerFreeze:
+    if dice.random() < SERVER_SHARE:
+        return ServerFreeze(at_s, dice.uniform(0.3, 3.0), dice.choice(SERVERS))
     kill = _kill(at_s, dice)
     return Freeze(at_s, dice.choice(FREEZES_S), kill.whom, kill.step)
 

@@ -1,12 +1,12 @@
-"""Reads the books for `books.py`: ours with its own SQL, not through the wire; the wallets' from the sandbox."""
+"""Reads the books for `books.py`: ours of every cell with its own SQL; the wallets' from the sandbox."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import asyncpg
-import psycopg
 
 from tael.db.cells import schema_of
 from tests.soak.rows import (
@@ -21,6 +21,7 @@ from tests.soak.rows import (
     WalletTrade,
     WebhookRow,
 )
+from tests.soak.servers import Server
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -46,7 +47,7 @@ SELECT at, is_open FROM (
     UNION ALL SELECT check_at, true FROM reversal
     UNION ALL SELECT check_at, true FROM unmatched_payment WHERE state <> 'HELD' OR check_at < $1
     UNION ALL SELECT deliver_at, true FROM webhook) AS due
-WHERE at IS NOT NULL ORDER BY at
+WHERE at IS NOT NULL
 """
 #: One snapshot: a payment's reserved amount is the sum of its undecided refunds and reversals.
 WRONG_RESERVATIONS: Final = """
@@ -79,44 +80,31 @@ JOIN payment AS p ON p.mchid = r.mchid AND p.syssn = r.payment_syssn
 WHERE r.state = 'DONE' AND p.notify_merchant AND NOT EXISTS (
     SELECT FROM webhook AS h WHERE h.mchid = r.mchid AND h.cause = r.syssn AND h.kind = 'refund')
 """
-ALL_CELLS: Final = "all_cells"
 LEASED_TABLES: Final = """
 SELECT format('%I.%I', table_schema, table_name) AS table_name FROM information_schema.columns
 WHERE column_name = 'lease_until' AND table_schema ~ '^(public|cell_[0-9]{2})$'
 """
 
 
-def show_all_cells(url: str, cells: int) -> None:
-    """Create a schema with a view of each table of cells, over all of them."""
-    with psycopg.connect(url) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {ALL_CELLS} CASCADE; CREATE SCHEMA {ALL_CELLS}".encode())
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'cell_00'").fetchall()
-        for (table,) in tables:
-            parts = [f'SELECT * FROM {schema_of(number)}."{table}"' for number in range(cells)]
-            view = f'CREATE VIEW {ALL_CELLS}."{table}" AS {" UNION ALL ".join(parts)}'
-            connection.execute(view.encode())
+class CellReader:
+    """Reads one cell, and on the first one's server the directory."""
 
-
-class BookReader:
-    """Reads the database, not through the wire, and retries while the server is down."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._pool: Pool | None = None
         self.patience_s = PATIENCE_S  #: how long the server may be down
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
-            self._url,
+            self._server.url,
             min_size=0,
             max_size=3,
             timeout=5,
             command_timeout=20,
-            server_settings={"search_path": f"{ALL_CELLS}, public"},
+            server_settings={"search_path": f"{schema_of(self._server.cell)}, public"},
         )
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self._pool is not None:
             self._pool.terminate()
 
@@ -140,15 +128,18 @@ class BookReader:
             await self.rows(f"UPDATE {table} SET lease_until = NULL WHERE lease_until IS NOT NULL")
 
     async def leases(self) -> int:
-        rows = await self.rows(LEASED_TABLES)
         found = 0
-        for row in rows:
+        for row in await self.rows(LEASED_TABLES):
             table = row["table_name"]
             held = await self.rows(
                 f"SELECT count(*) AS held FROM {table} WHERE lease_until > $1", datetime.now(UTC)
             )
             found += held[0]["held"]
         return found
+
+    async def paid(self) -> set[str]:
+        """The numbers of all payments that are."""
+        return {row["syssn"] for row in await self.rows("SELECT syssn FROM payment WHERE state = 'PAID'")}
 
     async def broken_invariants(self) -> list[str]:
         return [
@@ -161,6 +152,41 @@ class BookReader:
             for row in await self.rows(TORN_COMMITS)
         ]
 
+
+class BookReader:
+    """Reads all cells and the directory, not through the wires, and retries while a server is down."""
+
+    def __init__(self, servers: Sequence[Server]) -> None:
+        self.cells: Final = [CellReader(server) for server in servers]
+
+    async def __aenter__(self) -> Self:
+        for cell in self.cells:
+            await cell.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for cell in self.cells:
+            cell.close()
+
+    async def directory_rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        return await self.cells[0].rows(sql, *values)
+
+    async def rows(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        """Of every cell, one after the other."""
+        found = await asyncio.gather(*(cell.rows(sql, *values) for cell in self.cells))
+        return [row for rows in found for row in rows]
+
+    async def end_leases(self) -> None:
+        """In every cell."""
+        await asyncio.gather(*(cell.end_leases() for cell in self.cells))
+
+    async def leases(self) -> int:
+        return sum(await asyncio.gather(*(cell.leases() for cell in self.cells)))
+
+    async def due(self, held_until: datetime) -> list[asyncpg.Record]:
+        """The due rows of all cells in order; what is held counts if it is checked before `held_until`."""
+        return sorted(await self.rows(DUE, held_until), key=itemgetter("at"))
+
     async def ours(self) -> OurBook:
         payments = await self.rows("SELECT * FROM payment")
         refunds = await self.rows("SELECT * FROM refund")
@@ -168,7 +194,7 @@ class BookReader:
         entries = await self.rows("SELECT * FROM ledger_entry")
         webhooks = await self.rows("SELECT * FROM webhook")
         unmatched = await self.rows("SELECT * FROM unmatched_payment WHERE syssn <> ''")
-        new_style = await self.rows("SELECT appcode FROM app WHERE webhook_style = 'new'")
+        new_style = await self.directory_rows("SELECT appcode FROM app WHERE webhook_style = 'new'")
         return OurBook(
             payments=_made(PaymentRow, payments),
             refunds=_made(RefundRow, refunds),

@@ -1,11 +1,9 @@
-"""The processes of a soak: those of a demo, each with its own node number, behind a wire that can be cut.
+"""The processes of a soak: those of a demo, each with its own node number, and a second server for the second cell.
 
 The node is part of every number that a process assigns, which shows the rows of a killed process.
 """
 
 import asyncio
-import os
-import signal
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,28 +18,26 @@ from tael.main import open_store
 from tael.merchants.domain.changes import AppChanges, MerchantChanges
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael_demo.demo import settings_of
+from tael_demo.embedded.server import EmbeddedPostgres
 from tael_demo.seed import DemoApp, seed
 from tael_demo.stack import DemoPaths, DemoStack, listener_of, running_wallets
 from tests.soak.merchant import merchants_of
 from tests.soak.plan import APIS, WORKERS
-from tests.soak.reading import show_all_cells
+from tests.soak.servers import Server, add_cell, running_postgres, share_login, with_wire
 from tests.support.values import ORIGIN
-from tests.support.wire import Wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: The shops whose merchants hold unmatched payments; the others return them.
 HOLDING_SHOPS: Final = frozenset({"wechat_only", "chain_west"})
-#: Schemas of the one database, over which the merchants are spread.
-CELLS: Final = 2
 NODES: Final = {name: f"{number:02d}" for number, name in enumerate((*APIS, *WORKERS), start=11)}
 
 
 @dataclass(frozen=True, slots=True)
 class SoakStack:
-    """`demo_stack.database_url` bypasses the wire."""
+    """`demo_stack.database_url` bypasses the wire; `servers` are by cell."""
 
     demo_stack: DemoStack
-    wire: Wire
+    servers: tuple[Server, ...]
     apps: list[DemoApp]
     clock: DemoClock
 
@@ -64,16 +60,12 @@ class SoakStack:
                 killed.append(kept.name)
         return killed
 
-    def kill_database(self) -> bool:
-        postgres = self.demo_stack.postgres
-        if postgres is None or postgres.pid is None:
-            return False
-        os.kill(postgres.pid, signal.SIGKILL)
-        return True
+    def server(self, name: str) -> Server:
+        return next(server for server in self.servers if server.name == name)
 
     def watch(self) -> list[str]:
-        """Restart ended processes. Call in the main thread, with which the processes end."""
-        return self.demo_stack.watch()
+        """Restart ended processes, but no server. Call in the main thread, with which the processes end."""
+        return self.demo_stack.supervisor.watch()
 
     def are_all_up(self) -> bool:
         return all(
@@ -84,17 +76,30 @@ class SoakStack:
 @contextmanager
 def running_soak(port: int, data: Path, mutant: str = "") -> Iterator[SoakStack]:
     """Start everything; every process of the gateway runs as `mutant`, if given."""
-    place = DemoPaths(port, data.resolve(), cells=CELLS)
+    place = DemoPaths(port, data.resolve())
     with (
+        running_postgres(place.data / "second") as second_postgres,
         running_wallets(place) as demo_stack,
-        Wire(demo_stack.database_url) as wire,
+        _servers(demo_stack, second_postgres) as servers,
         listener_of(place) as listener,
     ):
         apps = asyncio.run(_seed(demo_stack))
-        show_all_cells(demo_stack.database_url, CELLS)
-        environment = {**demo_stack.environment, "TAEL_DATABASE_URL": wire.url}
+        environment = {**demo_stack.environment, "TAEL_DATABASE_URL": servers[0].wire.url}
         _start_gateway(demo_stack, listener, environment, mutant)
-        yield SoakStack(demo_stack, wire, apps, DemoClock(place.data / "clock"))
+        yield SoakStack(demo_stack, servers, apps, DemoClock(place.data / "clock"))
+
+
+@contextmanager
+def _servers(demo_stack: DemoStack, second_postgres: EmbeddedPostgres) -> Iterator[tuple[Server, ...]]:
+    """The demo's server, and that of a second cell, which is added."""
+    first_postgres, url = demo_stack.postgres, demo_stack.database_url
+    assert first_postgres is not None
+    with (
+        with_wire(0, first_postgres, url) as first,
+        with_wire(1, second_postgres, share_login(url, second_postgres)) as second,
+    ):
+        add_cell(url, second)
+        yield first, second
 
 
 def _start_gateway(

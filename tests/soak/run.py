@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,13 +29,16 @@ from tests.soak.plan import (
     Kill,
     Pay,
     ReceiverFault,
+    ServerFreeze,
     Step,
     Unmatched,
     plan,
 )
-from tests.soak.reading import BookReader, wallets_book
+from tests.soak.reading import BookReader, CellReader, wallets_book
 from tests.soak.receiver import Receiver
 from tests.soak.rig import SoakStack, running_soak, set_notify_urls
+from tests.soak.separation import SECOND, Downtime, Separation
+from tests.soak.server_faults import ServerFaults
 from tests.soak.story import Scenario
 
 WATCH_S: Final = 0.1
@@ -45,17 +49,24 @@ CALM_LIMIT_S: Final = 8.0
 DECIDED_AFTER_KILL_S: Final = 3.0
 SCENARIOS_LIMIT_S: Final = 75.0
 READY_LIMIT_S: Final = 60.0
-COMMIT_LIMIT_S: Final = 5.0
+#: Between payments of the first cell while only the second's server is down.
+GAP_WHILE_DOWN_S: Final = 0.15
 
 
 @dataclass(slots=True)
 class Figures:
-    """What a soak did and found. `other_wallet`: payment times in seconds at one wallet while the other hung."""
+    """What a soak did and found.
+
+    `served_while_second_down`: payments of the first cell while only the second's server was down.
+    `other_wallet`: payment times in seconds at one wallet while the other hung.
+    """
 
     operations: int = 0
     kills: int = 0
     freezes: int = 0
     faults: int = 0
+    servers_killed: dict[str, int] = field(default_factory=dict)
+    served_while_second_down: int = 0
     other_wallet: dict[str, float] = field(default_factory=dict)
     mismatches: list[str] = field(default_factory=list)
 
@@ -66,6 +77,8 @@ class Figures:
                 "kills": self.kills,
                 "freezes": self.freezes,
                 "faults": self.faults,
+                "servers_killed": self.servers_killed,
+                "served_while_second_down": self.served_while_second_down,
                 "other_wallet": self.other_wallet,
                 "mismatches": len(self.mismatches),
             }
@@ -86,22 +99,26 @@ class Soak:
         self._steps = steps
         self._ends_early = ends_early  #: the first mismatch ends the plan
         self._merchants = merchants_of(stack.apps)
-        self._client = SoakClient(stack.place.gateway_url, stack.place.sandbox_url, stack.clock)
+        self._downtime = Downtime()
+        self._separation = Separation(self._downtime)
+        self._client = SoakClient(
+            stack.place.gateway_url, stack.place.sandbox_url, stack.clock, separation=self._separation
+        )
         self._receiver = Receiver(stack.apps)
-        self._reader = BookReader(stack.demo_stack.database_url)
+        self._reader = BookReader(stack.servers)
         self._wallet_faults = WalletFaults(self._client)
         self._reaper = Reaper(stack, self._client, self._reader, self._wallet_faults)
-        self._freezer = Freezer(stack, self._reaper, self._wallet_faults)
+        self._freezer = Freezer(stack, self._reaper, self._wallet_faults, self._downtime)
+        self._server_faults = ServerFaults(stack, self._freezer, self._downtime)
         self._neighbours = Neighbours(self._client, self._wallet_faults, self._merchants)
         self._other_program = OtherProgram(self._client, self._reader, self._merchants)
         self._openids: dict[str, dict[str, str]] = {}
         self._scenarios: set[asyncio.Task[None]] = set()
         self._disturbances: set[asyncio.Task[None]] = set()
-        self._wire_lock = asyncio.Lock()
+        self._postponed: list[DatabaseDeath] = []
         self._other_faults: Counter[str] = Counter()
         self._restarted: Counter[str] = Counter()
         self._jumps: Counter[str] = Counter()
-        self._paid: set[str] = set()
         self._found: dict[str, None] = {}  #: mismatches found during the plan, each once, in order
         self._troubles: list[str] = []
 
@@ -113,17 +130,22 @@ class Soak:
                 await self._until_ready()
                 self._openids = await self._read_openids()
                 await self._other_program.prepare()
-                snapshots = asyncio.create_task(self._take_snapshots())
+                self._separation.mchids = await self._merchants_of_first_cell()
+                watching = [self._take_snapshots(cell) for cell in self._reader.cells]
+                background: set[asyncio.Task[None]] = set()
+                for work in (*watching, self._pay_while_second_is_down()):
+                    self._begin(work, background)
                 await self._carry_out()
                 found = await self._broken_off() if self._is_over else await self._verdict()
-                snapshots.cancel()
+                for task in background:
+                    task.cancel()
             finally:
                 supervising.cancel()
             return self._report([*found, *(f"the soak itself: {trouble}" for trouble in self._troubles)])
 
     @property
     def _is_over(self) -> bool:
-        return self._ends_early and bool(self._found)
+        return self._ends_early and bool(self._found or self._separation.wrong)
 
     async def _read_openids(self) -> dict[str, dict[str, str]]:
         """For each shop a payer's openids, by the setting with the appid."""
@@ -146,6 +168,7 @@ class Soak:
             if self._is_over:
                 return
             if self._neighbours.is_measuring and not isinstance(step, Pay):
+                self._postponed += [step] if isinstance(step, DatabaseDeath) else []
                 continue
             is_scenario = isinstance(step, Pay | Unmatched)
             self._begin(self._do(step), self._scenarios if is_scenario else self._disturbances)
@@ -173,15 +196,17 @@ class Soak:
             case Kill():
                 await self._reaper.carry_out(step)
             case DatabaseDeath():
-                self._other_faults["database killed"] += await self._freezer.kill_database()
+                await self._server_faults.kill(step)
+            case ServerFreeze():
+                await self._server_faults.freeze(step)
+            case Cut():
+                await self._server_faults.cut_wire(step)
             case Freeze():
                 await self._freezer.carry_out(step)
             case Hang():
                 await self._hang(step)
             case Fault():
                 await self._wallet_faults.live(step)
-            case Cut():
-                await self._cut(step)
             case ReceiverFault():
                 self._receiver.fault = step.how
                 self._other_faults[f"receiver: {step.how}"] += 1
@@ -196,6 +221,9 @@ class Soak:
                 await asyncio.wait(others)
 
         await self._neighbours.carry_out(hang, quiet)
+        postponed, self._postponed = self._postponed, []
+        for death in postponed:
+            await self._server_faults.kill(death)
 
     async def _jump(self, advance_s: int) -> None:
         if advance_s > SHORT_JUMP_S and not await self._is_calm():
@@ -207,37 +235,16 @@ class Soak:
 
     async def _is_calm(self) -> bool:
         """Whether no request to a wallet is in flight. Holds back new calls until the caller sets `may_call`."""
+        if self._downtime.has_server:
+            return False
         self._client.may_call.clear()
         until = time.monotonic() + CALM_LIMIT_S
-        while time.monotonic() < until:
+        while time.monotonic() < until and not self._downtime.has_server:
             is_quiet = time.monotonic() - self._reaper.last_at > DECIDED_AFTER_KILL_S
             if is_quiet and not self._client.in_flight and not await self._reader.leases():
                 return True
             await asyncio.sleep(WATCH_S)
         return False
-
-    async def _cut(self, cut: Cut) -> None:
-        async with self._wire_lock:
-            wire, how = self._stack.wire, cut.how
-            if how == "after_commit":
-                how = await asyncio.to_thread(self._cut_after_commit, cut.after_commit)
-            else:
-                await asyncio.to_thread(wire.cut if how == "cut" else wire.hold)
-            self._other_faults[f"wire {how}"] += 1
-            await asyncio.sleep(cut.for_s)
-            if how == "lost":
-                await asyncio.to_thread(wire.cut)
-            await asyncio.to_thread(wire.join)
-
-    def _cut_after_commit(self, marker: bytes) -> str:
-        """Cut the wire after such a commit, or without one if none came in time. Returns how it was cut."""
-        wire = self._stack.wire
-        wire.swallow(marker)
-        if wire.wait_until_swallowed(COMMIT_LIMIT_S):
-            return f"cut after {marker.decode()}"
-        wire.swallow(b"")
-        wire.cut()
-        return "cut"
 
     # ---- watching ------------------------------------------------------------------------------------------------
 
@@ -248,17 +255,30 @@ class Soak:
                 self._restarted[name] += 1
             await asyncio.sleep(WATCH_S)
 
-    async def _take_snapshots(self) -> None:
-        """Check the invariants that hold at all times, every SNAPSHOT_S."""
+    async def _take_snapshots(self, cell: CellReader) -> None:
+        """Check the invariants that hold at all times in a cell, every SNAPSHOT_S."""
+        all_paid: set[str] = set()
         while True:
-            for sentence in await self._reader.broken_invariants():
+            for sentence in await cell.broken_invariants():
                 self._found[sentence] = None
-            rows = await self._reader.rows("SELECT syssn FROM payment WHERE state = 'PAID'")
-            paid = {row["syssn"] for row in rows}
-            for syssn in self._paid - paid:
+            paid = await cell.paid()
+            for syssn in all_paid - paid:
                 self._found[f"payment {syssn} was PAID, and then it was not"] = None
-            self._paid |= paid
+            all_paid |= paid
             await asyncio.sleep(SNAPSHOT_S)
+
+    async def _merchants_of_first_cell(self) -> set[str]:
+        rows = await self._reader.directory_rows("SELECT mchid FROM merchant WHERE cell = 0")
+        return {row["mchid"] for row in rows}
+
+    async def _pay_while_second_is_down(self) -> None:
+        """Payments of the first cell while only the second's server is down; they are checked with all others."""
+        in_first = [one for one in self._merchants.values() if one.mchid in self._separation.mchids]
+        for merchant in cycle(in_first):
+            if self._downtime.is_alone(SECOND):
+                pay = Pay(0.0, merchant.shop, "800208", "pays", 100, None, 1, ())
+                self._begin(Scenario(pay, merchant, {}, self._client).live(), self._scenarios)
+            await asyncio.sleep(GAP_WHILE_DOWN_S)
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
@@ -268,7 +288,7 @@ class Soak:
         for task in begun:
             task.cancel()
         await asyncio.gather(*begun, return_exceptions=True)
-        return list(self._found)
+        return [*self._found, *self._separation.wrong]
 
     async def _verdict(self) -> list[str]:
         """End all faults, finish every scenario, and compare the books."""
@@ -311,8 +331,11 @@ class Soak:
         print(f"unmatched   {dict(unmatched)}")
         if self._other_program.has_paid and not {"HELD", "RETURNED"} <= unmatched.keys():
             self._troubles.append("unmatched payments were not both held and returned")
+        if self._server_faults.killed[SECOND] and not self._separation.served:
+            self._troubles.append(f"no payment of cell_00 was served while only {SECOND} was down")
         return [
             *self._found,
+            *self._separation.wrong,
             *self._neighbours.wrong,
             *self._client.broken,
             *mismatches(books),
@@ -321,7 +344,11 @@ class Soak:
 
     def _report(self, found: list[str]) -> Figures:
         client, reaper, neighbours = self._client, self._reaper, self._neighbours
-        faults = sum(self._wallet_faults.hits.values()) + sum(self._other_faults.values())
+        at_servers, hits = self._server_faults, self._wallet_faults.hits
+        frozen = self._freezer.frozen + at_servers.frozen
+        faults = sum(
+            counted.total() for counted in (hits, self._other_faults, at_servers.killed, at_servers.cut)
+        )
         other_wallet = {
             "calls": len(neighbours.meanwhile),
             "p50_s": quantile(neighbours.meanwhile, 0.5),
@@ -333,8 +360,15 @@ class Soak:
         print(f"kills       {reaper.sent} sent, {reaper.kills} with a payment or refund between two commits")
         print(f"  by step   {dict(reaper.kills_by_step)}; rows caught {dict(reaper.caught)}")
         print(f"restarted   {dict(self._restarted)}")
-        print(f"faults      {dict(sorted(self._wallet_faults.hits.items()))}; {dict(self._other_faults)}")
-        print(f"frozen      {dict(self._freezer.frozen)}")
+        print(f"faults      {dict(sorted(hits.items()))}; {dict(self._other_faults)}")
+        print(
+            f"servers     killed {dict(at_servers.killed)}; wires cut {dict(sorted(at_servers.cut.items()))}"
+        )
+        cell = self._separation
+        print(
+            f"cells       cell_00 served {cell.served} payments while only {SECOND} was down; {cell.late} late"
+        )
+        print(f"frozen      {dict(frozen)}")
         print(f"hung        {neighbours.hangs} times a wallet; the other's payments took {other_wallet}")
         print(f"clock       {dict(self._jumps)}")
         for sentence in found[:100]:
@@ -342,8 +376,10 @@ class Soak:
         return Figures(
             operations=sum(client.operations.values()),
             kills=reaper.kills,
-            freezes=sum(self._freezer.frozen.values()),
+            freezes=frozen.total(),
             faults=faults,
+            servers_killed=dict(at_servers.killed),
+            served_while_second_down=self._separation.served,
             other_wallet=other_wallet,
             mismatches=found,
         )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +11,10 @@ import pytest
 from tests.soak.plan import (
     APIS,
     BEHAVIOURS,
-    DATABASE,
     FAULT_KINDS,
     OFFLINE,
     ONLINE,
+    SERVERS,
     SHOPS,
     STEPS,
     WALLETS,
@@ -28,11 +28,13 @@ from tests.soak.plan import (
     Kill,
     Pay,
     ReceiverFault,
+    ServerFreeze,
     Step,
     Unmatched,
     plan,
 )
 from tests.soak.rig import HOLDING_SHOPS
+from tests.soak.separation import SECOND, SETTLED_S
 
 DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
 SEEDS: Final = (1, 2, 3, 1001)
@@ -115,14 +117,32 @@ def test_ten_minutes_have_every_disturbance_in_them(seed: int) -> None:
     assert {kill.step for kill in kills} == set(STEPS)
     assert {name for kill in kills for name in kill.whom} == {*APIS, *WORKERS}
     assert {step.wallet for step in steps if isinstance(step, Fault)} == set(WALLETS)
-    assert {step.how for step in steps if isinstance(step, Cut)} == CUTS
+    cuts = {(step.server, step.how) for step in steps if isinstance(step, Cut)}
+    assert cuts == set(product(SERVERS, CUTS))
     assert {step.how for step in steps if isinstance(step, ReceiverFault)} == RECEIVER_FAULTS
     freezes = [step for step in steps if isinstance(step, Freeze)]
-    assert {name for freeze in freezes for name in freeze.whom} == {*APIS, *WORKERS, DATABASE}
+    assert {name for freeze in freezes for name in freeze.whom} == {*APIS, *WORKERS}
+    assert {step.server for step in steps if isinstance(step, ServerFreeze)} == set(SERVERS)
     assert max(freeze.for_s for freeze in freezes) > LEASE_S
     assert {step.wallet for step in steps if isinstance(step, Hang)} == {"alipay", "wechat"}
-    assert any(isinstance(step, DatabaseDeath) for step in steps)
     assert any(isinstance(step, Jump) for step in steps)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_server_is_killed_and_cut_off_within_the_first_minute(seed: int) -> None:
+    steps = plan(seed, 1)
+    assert {step.server for step in steps if isinstance(step, DatabaseDeath)} == set(SERVERS)
+    assert {step.server for step in steps if isinstance(step, Cut)} == set(SERVERS)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_second_server_is_down_for_longer_than_the_first_needs_to_settle(seed: int) -> None:
+    down_s = [
+        death.down_s
+        for death in plan(seed, 10)
+        if isinstance(death, DatabaseDeath) and death.server == SECOND
+    ]
+    assert min(down_s) > SETTLED_S
 
 
 @pytest.mark.parametrize("seed", SEEDS)
