@@ -6,6 +6,7 @@ is the real one. Without it, the process is that of `tael serve`.
 
 import socket
 import sys
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -18,28 +19,33 @@ from tael.channels.registry import installed_protocols
 from tael.cli.garbage import collect_rarely
 from tael.cli.serving import GRACE_S, listener_config, serve
 from tael.config import Settings, read_settings
-from tael.main import clock_of, configure_logs, limits_of, open_store, services_over
+from tael.incidents.store.incidents import Incidents
+from tael.main import clock_of, configure_logs, limits_of, open_stores, services_in, shared_over
 from tael.payments.verification import AnswerChecks
-from tests.support.store import incidents_of
 
 WECHAT: Final = "wechat_v2"
 
 
 async def serve_with_stub(settings: Settings, listener: socket.socket, delay_s: float) -> None:
     clock = clock_of(settings)
-    async with open_store(settings, limits_of(settings)) as store, Transport() as to_merchants:
+    async with open_stores(settings, limits_of(settings)) as stores, Transport() as to_merchants:
+
+        async def incidents_of(mchid: str) -> Incidents:
+            return (await stores.of_merchant(mchid)).incidents
+
         environment = ChannelEnvironment(
             StubTransport(delay_s=delay_s),
             clock,
-            AnswerChecks(incidents_of(store.incidents), clock).note,
+            AnswerChecks(incidents_of, clock).note,
             {"wechat": settings.wechat_url, "wechat_authorize": "", "wechat_api": settings.wechat_api_url},
             settings.wechat_ca_pem,
             settings.server_ip,
         )
         channels = {WECHAT: installed_protocols().named(WECHAT).open_channel(environment)}
-        services = services_over(
-            store, channels, to_merchants, clock, settings.public_url, rate_limits=settings.rate_limits
+        shared = shared_over(
+            stores.first, channels, to_merchants, clock, settings.public_url, rate_limits=settings.rate_limits
         )
+        services = stores.of_cell.map(partial(services_in, shared=shared, stores=stores.of_cell))
         config = listener_config(services, settings.http, GRACE_S)
         collect_rarely()
         await uvicorn.Server(config).serve(sockets=[listener])

@@ -217,7 +217,7 @@ async def open_services(settings: Settings) -> "AsyncIterator[PerCell[Services]]
                 settings_cache_s=settings.settings_cache_s,
                 rate_limits=settings.rate_limits,
             )
-            yield stores.of_cell.map(partial(_services_in, shared=shared, stores=stores.of_cell))
+            yield stores.of_cell.map(partial(services_in, shared=shared, stores=stores.of_cell))
 
 
 def _open_traces(settings: Settings) -> "AbstractAsyncContextManager[None]":
@@ -277,7 +277,7 @@ def services_over(
         settings_cache_s=settings_cache_s,
         rate_limits=rate_limits,
     )
-    return _services_in(store, shared=shared)
+    return services_in(store, shared=shared)
 
 
 def shared_over(
@@ -303,7 +303,7 @@ def shared_over(
     return Shared(wallets, links, to_merchants, clock, rate_limits, totals)
 
 
-def _services_in(store: Store, shared: Shared, stores: PerCell[Store] | None = None) -> Services:
+def services_in(store: Store, shared: Shared, stores: PerCell[Store] | None = None) -> Services:
     """The services in the cell of `store`, one of `stores`."""
     from tael.payments.context import InFlightRequests, PaymentContext
     from tael.qfpay.webhook_bodies import WebhookRenderer
