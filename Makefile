@@ -28,7 +28,7 @@ DEMO_DEPENDENCIES := $(BIN)/python -c 'import tomllib; project = tomllib.load(op
 
 NPM_SDKS := wechatpay-axios-plugin tenpay
 
-.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage failover image sbom audit reconcile-demo bench bench-quick screenshots sdk-environments sdk-lock lock
+.PHONY: help install demo check test test-fast test-crash-full soak soak-planted outage failover image sbom audit reconcile-demo bench bench-quick scale screenshots sdk-environments sdk-lock lock
 .DEFAULT_GOAL := demo
 
 help: ## List the targets.
@@ -102,6 +102,9 @@ bench: install ## Measure the gateway against PostgreSQL's own limit. ROWS=10000
 
 bench-quick: install ## See in about a minute that the benchmark works. Its figures mean nothing.
 	@$(BIN)/python -m bench --quick $(ARGS)
+
+scale: install ## Measure what cells cost, and predict how many payments several database nodes take.
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 screenshots: install ## Redraw the pictures in docs/pictures from a demo.
 	@$(BIN)/python -m tests.browser.chromium

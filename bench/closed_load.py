@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -49,13 +50,18 @@ def check_tool() -> None:
 
 def run(url: str, payments: Path, connections: int, seconds: int) -> Load:
     """Each line of `payments` is sent at most once. Raises RuntimeError if anything was shed or failed."""
+    return run_files(url, [payments], connections, seconds)
+
+
+def run_files(url: str, files: Sequence[Path], connections: int, seconds: int) -> Load:
+    """The same with so many connections for each of several files, at once."""
     shed_before = _shed(url)
     done = subprocess.run(
         [
-            *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"),
-            *("--latency", "-s", str(SCRIPT), url),
+            *("wrk", f"-t{len(files)}", f"-c{len(files) * connections}", f"-d{seconds}s"),
+            *("--timeout", "30s", "--latency", "-s", str(SCRIPT), url),
         ],
-        env=os.environ | {"WRK_PAYMENTS": str(payments), "WRK_APPCODE": APPCODE},
+        env=os.environ | {"WRK_PAYMENTS": "\n".join(map(str, files)), "WRK_APPCODE": APPCODE},
         capture_output=True,
         text=True,
         check=True,
@@ -75,7 +81,12 @@ def run(url: str, payments: Path, connections: int, seconds: int) -> Load:
 
 def _shed(url: str) -> float:
     """Calls that the gateway has shed: its answer is HTTP 200, and wrk counts it as a payment."""
+    found = SHED.search(metrics(url))
+    return float(found.group(1)) if found else 0.0
+
+
+def metrics(url: str) -> str:
+    """Of the API process at `url`."""
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=METRICS_S)) as connection:
         connection.request("GET", "/metrics")
-        found = SHED.search(connection.getresponse().read().decode())
-    return float(found.group(1)) if found else 0.0
+        return connection.getresponse().read().decode()

@@ -63,13 +63,18 @@ SET_SEARCH_PATH: Final = sql.SQL("ALTER DATABASE {} SET search_path = public, ce
 
 def create(server: Server, database: str) -> str:
     """A new database with the schema, in place of an old one; its URL."""
+    url = create_empty(server, database)
+    migrate(url)
+    return url
+
+
+def create_empty(server: Server, database: str) -> str:
+    """A new database without tables, in place of an old one; its URL."""
     drop(server, database)
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
         connection.execute(SET_SEARCH_PATH.format(sql.Identifier(database)))
-    url = server.url_of(database)
-    migrate(url)
-    return url
+    return server.url_of(database)
 
 
 def drop(server: Server, database: str) -> None:

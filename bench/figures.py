@@ -62,6 +62,7 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "uss_mb": Bound(60, 40, is_most=True, unit="MB"),
     "overload": Bound(100, 50, is_most=True, unit="ms"),
     "gateway_us": Bound(3, 1.5, is_most=True),
+    "cpu_ratio_plain": Bound(1.15, 1.05, is_most=True),
 }
 
 

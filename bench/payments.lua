@@ -1,11 +1,21 @@
--- For wrk: sends the payments of the file in WRK_PAYMENTS, each once. There must be more than a run can send.
-local path = os.getenv("WRK_PAYMENTS")
+-- For wrk: sends the payments of the files in WRK_PAYMENTS, each once. Each thread has one of them, and each line of
+-- WRK_PAYMENTS is a path. There must be more payments than a run can send.
 local appcode = os.getenv("WRK_APPCODE")
 local lines = {}
 local place = 0
+local threads = 0
+
+function setup(thread)
+    threads = threads + 1
+    thread:set("number", threads)
+end
 
 function init(args)
-    for line in io.lines(path) do
+    local paths = {}
+    for path in string.gmatch(os.getenv("WRK_PAYMENTS"), "[^\n]+") do
+        paths[#paths + 1] = path
+    end
+    for line in io.lines(paths[number]) do
         lines[#lines + 1] = line
     end
 end

@@ -35,15 +35,24 @@ class Api:
         return f"http://{HOST}:{self.port}"
 
 
+def python_of(checkout: Path) -> str:
+    """The interpreter of a checkout: this one's, or the one that another's `make install` has made."""
+    return sys.executable if checkout == ROOT else str(checkout / ".venv" / "bin" / "python")
+
+
 @contextmanager
 def started(
-    arguments: Sequence[str], environment: Mapping[str, str], log: Path, keep: Sequence[int] = ()
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    keep: Sequence[int] = (),
+    checkout: Path = ROOT,
 ) -> Iterator[int]:
-    """`python ARGUMENTS`, ended with the block; its process id."""
+    """`python ARGUMENTS` in a checkout, ended with the block; its process id."""
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=ROOT,
+            [python_of(checkout), *arguments],
+            cwd=checkout,
             env=os.environ | dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -64,7 +73,11 @@ def started(
 
 @contextmanager
 def api(
-    processes: int, environment: Mapping[str, str], log: Path, stub_delay_ms: int | None = None
+    processes: int,
+    environment: Mapping[str, str],
+    log: Path,
+    stub_delay_ms: int | None = None,
+    checkout: Path = ROOT,
 ) -> Iterator[Api]:
     """API processes on a free port. With `stub_delay_ms` the wallet is answered at the transport port."""
     stub = [] if stub_delay_ms is None else [str(stub_delay_ms)]
@@ -72,7 +85,7 @@ def api(
         listener = exits.enter_context(listen(HOST, 0))
         command = ["-m", "bench.gateway", str(listener.fileno()), *stub]
         pids = [
-            exits.enter_context(started(command, environment, log, [listener.fileno()]))
+            exits.enter_context(started(command, environment, log, [listener.fileno()], checkout))
             for _ in range(processes)
         ]
         found = Api(listener.getsockname()[1], tuple(pids))

@@ -65,7 +65,9 @@ class Bench:
         with processes.api(processes_of_api, environment, log, stub_delay_ms) as api:
             closed_load.run(api.url, self.write_payments(WARM_UP_S * MAX_PER_SECOND), connections, WARM_UP_S)
             path = self.write_payments(self.seconds * MAX_PER_SECOND)
-            return measured(lambda: closed_load.run(api.url, path, connections, self.seconds), api, self)
+            return measured(
+                lambda: closed_load.run(api.url, path, connections, self.seconds), api, self.server
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,12 @@ class Measured:
     uss_mb: float
 
 
-def measured(load: Callable[[], Load], api: Api, bench: Bench) -> Measured:
-    gateway, postgres = processes.cpu_s(*api.pids), processes.cpu_s_below(bench.server.pid)
+def measured(load: Callable[[], Load], api: Api, server: Server) -> Measured:
+    gateway, postgres = processes.cpu_s(*api.pids), processes.cpu_s_below(server.pid)
     done = load()
     gateway, postgres = (
         processes.cpu_s(*api.pids) - gateway,
-        processes.cpu_s_below(bench.server.pid) - postgres,
+        processes.cpu_s_below(server.pid) - postgres,
     )
     micros = 1e6 / done.requests
     return Measured(done, gateway * micros, postgres * micros, processes.uss_mb(api.pids[0]))

@@ -12,6 +12,7 @@ from tael.base.cipher import Cipher
 from tael.base.key_ring import key_ring
 from tael.base.secret import Secret
 from tael.db.cells import Cells
+from tael.main import stores_over
 from tael.merchants.domain.merchant import App, Merchant
 from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import Payment
@@ -24,6 +25,8 @@ SLOW_ACCOUNT_ID: Final = "benchaccount000000000002"
 #: Of this benchmark's databases only.
 ENCRYPTION_KEY: Final = bytes(range(32))
 NODE: Final = 9
+#: Where webhooks go that no worker sends.
+NOWHERE: Final = "http://127.0.0.1:9/"
 
 
 def store_on(cells: Cells) -> Store:
@@ -42,6 +45,20 @@ async def add_merchant(url: str, notify_url: str) -> None:
         slow = wallet.account(SLOW_MCHID, SLOW_ACCOUNT_ID, wallet.SLOW_SUB_MCH_ID)
         await store.merchants.add_merchant(Merchant(SLOW_MCHID, APPCODE, "Slow", "HKD"), origin)
         await store.accounts.add(slow, origin)
+
+
+async def add_merchants(url: str, number_of_cells: int) -> list[str]:
+    """One to each cell of an empty database; their mchids. The first one is `MCHID`."""
+    origin = Origin("bench", "127.0.0.1", "bench", datetime.now(UTC))
+    mchids = [f"BENCHMERCHANT{cell + 1:03d}" for cell in range(number_of_cells)]
+    async with Cells(url) as cells:
+        store = stores_over(cells, Cipher(key_ring(ENCRYPTION_KEY)), NODE).first
+        await store.merchants.add_app(App(APPCODE, Secret(KEY), NOWHERE, None, notify_offline=True), origin)
+        for cell, mchid in enumerate(mchids):
+            await store.merchants.add_merchant(Merchant(mchid, APPCODE, "Bench", "HKD", cell=cell), origin)
+            account = wallet.account(mchid, f"benchaccount{cell + 1:012d}", f"19{cell:08d}")
+            await store.accounts.add(account, origin)
+    return mchids
 
 
 def environment(database_url: str, wallet_url: str) -> Mapping[str, str]:
