@@ -5,6 +5,7 @@ more workers, which are added. What an earlier run has left in the schemas is dr
 """
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Final, LiteralString
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -27,8 +28,7 @@ needs_plain_postgres: Final = pytest.mark.skipif(
 DIRECTORY: Final = "public"
 CELLS: Final = ("cell_00", "cell_01")
 TABLES: Final = """
-SELECT c.relname FROM pg_class AS c
-WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind = 'r' ORDER BY c.oid
+SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind = 'r'
 """
 NODE: Final = """
 SELECT DISTINCT s.nodename, s.nodeport FROM citus_shards AS s JOIN pg_class AS c ON c.oid = s.table_name
@@ -38,6 +38,13 @@ ADD_CELLS: Final = (
     "INSERT INTO public.cell_location (cell, servers) VALUES (0, ''), (1, '') ON CONFLICT DO NOTHING"
 )
 NODES: Final = "SELECT nodename, nodeport FROM pg_dist_node ORDER BY groupid"
+
+CREATED: Final = [
+    name
+    for home in Home
+    for path in sorted((MIGRATIONS / home).glob("*.sql"))
+    for name in re.findall(r"^CREATE TABLE (\w+) \(", path.read_text("utf-8"), re.MULTILINE)
+]
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -104,8 +111,9 @@ def _connected() -> Connection:
 
 
 def _tables(connection: Connection, schema: str) -> list[str]:
-    """In the order in which they were created."""
-    return [str(name) for (name,) in connection.execute(TABLES, [schema])]
+    """In the order of the migrations: a table is behind those that it references. Citus changes that of their ids."""
+    found = {str(name) for (name,) in connection.execute(TABLES, [schema])}
+    return [name for name in CREATED if name in found]
 
 
 def _migrate(connection: Connection, home: Home) -> None:
