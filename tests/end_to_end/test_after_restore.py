@@ -75,6 +75,12 @@ def moment_of(url: str) -> str:
     return str(moment)
 
 
+def is_recovered(url: str) -> bool:
+    """The server takes connections before the end of its recovery."""
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+
+
 def after_restore(folder: Path, *options: str) -> list[Members]:
     """The report on each cell."""
     done = run_tael("after-restore", *options, "--json", "--data", str(folder))
@@ -106,7 +112,8 @@ def test_after_a_recovery_no_number_is_used_twice_and_lost_payments_are_found(fo
         demo.end()
 
     backup.restore(moment)
-    with EmbeddedPostgres(folder):
+    with EmbeddedPostgres(folder) as postgres:
+        assert eventually(lambda: is_recovered(postgres.url), bool)
         first = after_restore(folder)
         assert [each["is_applied"] for each in first] == [False, False]
         by_number = {each["cell"]: each["payments"] for each in first}
