@@ -34,6 +34,8 @@ DIRECTORY_CONNECTIONS: Final = FIXED_CONNECTIONS + 3
 LOCATIONS_S: Final = 10.0
 #: Numbers that nothing vouches for, such as that in a page's address, do not make it read more often.
 NEW_CELL_S: Final = 1.0
+#: After a failure, so that not every caller waits for a directory that does not respond.
+RETRY_S: Final = 1.0
 #: Of the schema's own cell.
 READ_NUMBER: Final = "SELECT number FROM cell"
 #: Host names, addresses and ports, with commas.
@@ -134,6 +136,7 @@ class Cells:
             except StoreUnavailable:
                 if not self._locations:
                     raise
+                self._read_at = asyncio.get_running_loop().time() - LOCATIONS_S + RETRY_S
         return self._locations
 
     async def add(self, location: CellLocation, note: "Callable[[Connection], Awaitable[None]]") -> None:
@@ -194,6 +197,10 @@ class PerCell(Generic[Opened]):
         if made is None:
             made = self._made.setdefault(number, await self._make(number))
         return made
+
+    def made(self) -> Mapping[int, Opened]:
+        """Those that have been used so far, by number."""
+        return dict(self._made)
 
     async def all(self) -> Mapping[int, Opened]:
         """By number. Raises StoreUnavailable if none are known."""

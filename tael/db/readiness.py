@@ -9,13 +9,14 @@ A process is ready while one cell is: the merchants of the others would not be s
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from tael.db.cells import FIRST, PerCell
+from tael.db.cells import PerCell
 from tael.db.database import MIGRATIONS, Database, SchemaOutdated, StoreUnavailable, as_probe, within
 from tael.db.tables import Home
 
@@ -67,16 +68,20 @@ class Readiness:
         return await asyncio.shield(self._probe)
 
     async def _run_probe(self) -> Probed:
-        try:
-            cells = await self._cells.all()
-        except StoreUnavailable:  # the directory gives the reason
-            cells = {FIRST: self._cells.first}
-        reason, *reasons = await asyncio.gather(
+        cells = self._cells.made()
+        reason, _, *reasons = await asyncio.gather(
             self._reason(self._directory, Home.DIRECTORY),
+            self._open_all(),
             *(self._reason(database, Home.CELL) for database in cells.values()),
         )
         down = {number: why for number, why in zip(cells, reasons, strict=True) if why}
         return Probed(reason or (down[min(down)] if len(down) == len(cells) else ""), down)
+
+    async def _open_all(self) -> None:
+        """For the next probe: new cells do not delay this one."""
+        with suppress(StoreUnavailable), as_probe():  # the directory's own probe has the reason
+            async with within(self._directory.limits.probe_s):
+                await self._cells.all()
 
     async def _reason(self, database: Database, home: Home) -> str:
         """Why this part of the database cannot be used; "" if it can."""

@@ -122,10 +122,13 @@ async def test_known_cells_are_used_while_the_directory_is_down(
 ) -> None:
     monkeypatch.setattr(db_cells, "LOCATIONS_S", 0)
     with Wire(database_url) as wire:
-        async with Cells(wire.url, QUICK) as cells:
+        async with Cells(wire.url, QUICK, CountingDatabase) as cells:
             assert await cells.numbers() == [0, 1]
             wire.cut()
             assert await cells.numbers() == [0, 1]
+            reads = CountingDatabase.reads
+            assert await cells.numbers() == [0, 1]
+            assert CountingDatabase.reads == reads  # not every caller waits
         async with Cells(wire.url, QUICK) as begun_meanwhile:
             with pytest.raises(StoreUnavailable):
                 await begun_meanwhile.numbers()

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tael.base.transport import Transport
+from tael.db import cells as db_cells
 from tael.db.cells import Cells
 from tael.db.database import Limits, StoreUnavailable
 from tael.db.migrate import migrate
@@ -81,6 +82,20 @@ async def test_a_hanging_server_is_not_ready_until_it_answers(database_url: str)
                 assert probed == Probed("TimeoutError", {0: "TimeoutError"})
             wire.join()
             assert await readiness.probed() == Probed()
+
+
+async def test_reading_where_cells_are_does_not_delay_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server hangs, and a call may wait for long."""
+    monkeypatch.setattr(db_cells, "LOCATIONS_S", 0)
+    with Wire(database_url) as wire:
+        async with Cells(wire.url, Limits(call_s=60, probe_s=0.3)) as cells:
+            readiness = Readiness(cells.directory, cells.databases, interval_s=0.0)
+            assert await readiness.probed() == Probed()
+            wire.hold()
+            probed = await asyncio.wait_for(readiness.probed(), PATIENCE_S)
+            assert probed == Probed("TimeoutError", {0: "TimeoutError"})
 
 
 async def test_it_is_ready_although_all_connections_are_in_use(database_url: str) -> None:
