@@ -4,8 +4,8 @@ Counting takes a fraction of a microsecond and needs no library, so that no comm
 passes the values to prometheus_client. All are counted in the thread of the event loop. A label has few values, known
 beforehand: never a merchant, an account, an address or anything else that a request chooses.
 
-Prometheus sees no increase in the first sample of a series. So whoever knows the values of labels initializes their
-series before the first event, at least those that an alert reads.
+Prometheus sees no increase in the first sample of a series. So the module that knows the values of labels initializes
+their series before the first event, at least those that an alert reads.
 """
 
 import time

@@ -1,6 +1,7 @@
 """`tael reconcile`: the wallets' statements against our records, and the differences between them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from itertools import chain
 from operator import attrgetter
@@ -101,7 +102,8 @@ def _run(
         async def run(store: Store, origin: Origin) -> list[Reconciliation]:
             settings = found_settings(data)
             payments = payments_over(store, channels, clock_of(settings), settings.public_url)
-            context = reconciliation_over(store, payments)
+            of_cell = stores.of_cell.map(lambda each: each.payments).of
+            context = reconciliation_over(store, replace(payments, of_cell=of_cell))
             statements = store.reconciliations.current_statements(account_id, first, last)
             runs = [await reconcile_statement(each, context, origin) async for each in statements]
             return [each.run for each in runs if each is not None]

@@ -246,8 +246,8 @@ async def _dispatch(
 
 def next_pause_s(pause_s: float, *, is_busy: bool, cells: int = 1) -> float:
     """The pause after one of `pause_s`."""
-    longest_s = min(MAX_IDLE_S * cells, MAX_IDLE_OF_CELLS_S)
-    return IDLE_S if is_busy else min(longest_s, pause_s * IDLE_GROWTH)
+    max_idle_s = min(MAX_IDLE_S * cells, MAX_IDLE_OF_CELLS_S)
+    return IDLE_S if is_busy else min(max_idle_s, pause_s * IDLE_GROWTH)
 
 
 async def _due_queues(find_due: FindDueQueues, clock: Clock) -> Collection[str]:

@@ -1,4 +1,4 @@
-"""Errors are told apart by the names of constraints in the migrations, also with Citus."""
+"""Errors are distinguished by the names of constraints in the migrations, also with Citus."""
 
 import re
 from pathlib import Path

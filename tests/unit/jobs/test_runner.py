@@ -182,8 +182,8 @@ def test_an_idle_worker_calls_less_and_less_often_down_to_a_bound() -> None:
         rests.append(runner.next_pause_s(rests[-1], is_busy=False))
     assert rests == sorted(rests)
     assert rests[-1] == runner.MAX_IDLE_S
-    for cells, longest_s in ((2, 0.5), (4, 1.0), (16, 1.0)):
-        assert runner.next_pause_s(10.0, is_busy=False, cells=cells) == longest_s
+    for cells, max_idle_s in ((2, 0.5), (4, 1.0), (16, 1.0)):
+        assert runner.next_pause_s(10.0, is_busy=False, cells=cells) == max_idle_s
     assert runner.next_pause_s(rests[-1], is_busy=True) == runner.IDLE_S
 
 
