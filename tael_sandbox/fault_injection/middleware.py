@@ -158,12 +158,17 @@ async def _hang(exchange: Exchange, fault: Fault) -> None:
 
 async def _reset(exchange: Exchange) -> None:
     extension: MutableMapping[str, Any] = exchange.scope["extensions"][_TRANSPORT]
-    transport: asyncio.Transport = extension["transport"]
-    connection = transport.get_extra_info("socket")
-    with contextlib.suppress(OSError):  # already closed
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    transport.abort()
+    reset(extension["transport"])
     await _until_disconnect(exchange.receive)  # otherwise uvicorn would try to send a 500
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Reset a connection. One that the caller has closed has no socket any more."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
 
 
 async def _until_disconnect(receive: Receive) -> None:

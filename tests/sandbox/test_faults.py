@@ -1,5 +1,6 @@
 """The fault list: every kind at both wallets over real HTTP, its draws and counts, and invalid faults."""
 
+import asyncio
 import http.client
 import json
 import math
@@ -15,8 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 
 from tael_sandbox.fault_injection.faults import KINDS, Fault
+from tael_sandbox.fault_injection.middleware import reset
 from tests.sandbox import alipay_shop, wechat_shop
 from tests.sandbox.alipay_shop import form_of
 from tests.sandbox.conftest import ControlRefused, Receiver, Sandbox
@@ -125,6 +128,16 @@ def put(sandbox: Sandbox, faults: Any) -> list[dict[str, Any]]:
     return shown
 
 
+class Closing(asyncio.Protocol):
+    """Sets an event when its connection is closed."""
+
+    def __init__(self, lost: asyncio.Event) -> None:
+        self._lost = lost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost.set()
+
+
 @pytest.fixture
 def clients(sandbox: Sandbox) -> Iterator[Callable[[str], WalletClient]]:
     yield lambda wallet: WalletClient(sandbox, wallet)
@@ -159,6 +172,19 @@ def test_a_refused_connection_is_a_reset_before_any_byte(
         connection.sendall(body)
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_connection_that_the_caller_has_closed_need_not_be_reset(run: Callable[[Any], None]) -> None:
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair()
+        lost = asyncio.Event()
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: Closing(lost), sock=ours)
+        theirs.close()
+        await lost.wait()
+        reset(transport)
+
+    run(scenario())
 
 
 def test_a_refused_connection_over_tls_ends_without_an_answer(clients: Callable[[str], WalletClient]) -> None:
