@@ -199,6 +199,7 @@ async def open_services(settings: Settings) -> "AsyncIterator[PerCell[Services]]
     async with (
         _open_traces(settings),
         open_stores(settings, limits_of(settings)) as stores,
+        stores.cells.following(),
         Transport(settings.webhook_egress) as to_merchants,
     ):
 

@@ -1,8 +1,9 @@
 """`tael cell`: the cells, each a schema with the money of a group of merchants, on these servers or on others."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -11,29 +12,37 @@ import typer
 
 from tael.base.clock import RealClock
 from tael.cli.check_results import Result, has_failed, result_of, results_of, skipped
+from tael.cli.command_order import group_in_order
 from tael.cli.databases import UNUSABLE_DATABASE
-from tael.cli.finding import OUTDATED, DataOption, with_stores
+from tael.cli.finding import OUTDATED, DataOption, why_unavailable, with_stores
 from tael.cli.migration import FAILED, migrate_new_cell, why_failed
 from tael.cli.origin import origin_of_command
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.config import BadSettings, read_database_url
 from tael.db.cells import MAX_CELL, SERVERS, CellLocation, Cells, NumberTaken, number_in
+from tael.db.citus import CannotMove, move_cell
 from tael.db.database import PATIENT, StoreUnavailable, budget
 from tael.db.migrate import locations_in
 from tael.db.server import read_server
 from tael.main import Stores
-from tael.operations.cells import CELL_CHECKS, add_cell
+from tael.operations.cells import CELL_CHECKS, WrongServers, add_cell, change_cell, note_move
 from tael.operations.problem import Problem
 from tael.operations.server_checks import NEEDED_FOR_ROWS, PART_CHECKS
 from tael.operations.store import Store
 
-cells: Final = typer.Typer(help="Manage cells: the databases of groups of merchants.", no_args_is_help=True)
+cells: Final = typer.Typer(
+    cls=group_in_order("add", "set", "move", "list", "check"),
+    help="Manage cells: the databases of groups of merchants.",
+    no_args_is_help=True,
+)
 
-LISTED: Final = ("number", "servers", "schema", "merchants", "state", "reason")
+LISTED: Final = ("number", "servers", "node", "schema", "merchants", "state", "reason")
 CHECKED: Final = ("cell", "check", "state", "problem", "remedy")
 #: A cell that does not respond for so long is down.
 MAX_RESPONSE_S: Final = 5.0
 MAX_PORT: Final = 65_535
+
+NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="Of the cell.")]
 
 
 @cells.callback()
@@ -65,12 +74,103 @@ def add(
     """
     location = _checked_location(number, servers)
     try:
-        _add(read_database_url().reveal(), location, grant_to)
-    except BadSettings as error:
-        raise refused(str(error), UNUSABLE) from error
+        _add(_url(), location, grant_to)
     except NumberTaken as error:
         raise refused(str(error)) from error
-    row = {"number": number, "servers": servers, "schema": location.schema}
+    _show({"number": number, "servers": servers, "schema": location.schema}, as_json)
+
+
+@cells.command("set")
+def set_command(
+    number: NumberArgument,
+    servers: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT,…",
+            help="The primary and its standbys. The cell must be there.",
+            show_default=False,
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Change the servers of a cell: one was replaced, or the cell was restored on others.
+
+    Log in as for `tael migrate`. Running processes connect to the new servers within 10 seconds.
+    """
+    location, url = _checked_location(number, servers), _url()
+    _found(url, number)
+    origin = origin_of_command("cell set", RealClock().now())
+    try:
+        _with_cells(url, lambda databases: change_cell(databases, location, origin))
+    except WrongServers as error:
+        raise refused(str(error)) from None
+    _show({"number": number, "servers": servers, "schema": location.schema}, as_json)
+
+
+@cells.command("move")
+def move(
+    number: NumberArgument,
+    to: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="A node, as Citus names it.", show_default=False)
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Move a cell to another node of Citus while its merchants pay.
+
+    Log in as for `tael migrate`, to the coordinator. An interrupted move leaves the cell where it was; repeat it.
+    """
+    url, began = _url(), time.monotonic()
+    location = _found(url, number)
+    try:
+        before = move_cell(location.url(url), location.schema, to)
+    except CannotMove as error:
+        raise refused(str(error)) from None
+    except UNUSABLE_DATABASE as error:
+        raise refused(f"cell {number} has not moved: {why_failed(error)}", UNUSABLE) from None
+    seconds = round(time.monotonic() - began, 1)
+    origin = origin_of_command("cell move", RealClock().now())
+    _with_cells(url, lambda databases: note_move(databases, location, before, to, origin))
+    _show(
+        {"number": number, "schema": location.schema, "from": before, "node": to, "seconds": seconds}, as_json
+    )
+
+
+def _url() -> str:
+    try:
+        return read_database_url().reveal()
+    except BadSettings as error:
+        raise refused(str(error), UNUSABLE) from error
+
+
+def _found(url: str, number: int) -> CellLocation:
+    """The cell in the directory."""
+    for location in _locations(url):
+        if location.number == number:
+            return location
+    raise refused(f"there is no cell {number}")
+
+
+def _locations(url: str) -> Sequence[CellLocation]:
+    try:
+        return locations_in(url)
+    except psycopg.errors.UndefinedTable:
+        raise refused(OUTDATED, UNUSABLE) from None
+    except UNUSABLE_DATABASE as error:
+        raise refused(f"the directory: {why_failed(error)}", UNUSABLE) from None
+
+
+def _with_cells(url: str, work: Callable[[Cells], Awaitable[None]]) -> None:
+    async def working() -> None:
+        async with Cells(url, PATIENT) as databases:
+            await work(databases)
+
+    try:
+        asyncio.run(working())
+    except StoreUnavailable as error:
+        raise refused(f"the directory: {why_unavailable(error)}", UNUSABLE) from error
+
+
+def _show(row: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         show_json(row)
     else:
@@ -94,23 +194,14 @@ def _are_servers(text: str) -> bool:
 
 
 def _add(url: str, location: CellLocation, grant_to: str | None) -> None:
-    try:
-        if location.number in {each.number for each in locations_in(url)}:
-            raise NumberTaken(location.number)
-    except psycopg.errors.UndefinedTable:
-        raise refused(OUTDATED, UNUSABLE) from None
-    except UNUSABLE_DATABASE as error:
-        raise refused(f"the directory: {why_failed(error)}", UNUSABLE) from None
+    if location.number in {each.number for each in _locations(url)}:
+        raise NumberTaken(location.number)
     try:
         migrate_new_cell(url, location, grant_to)
     except FAILED as error:
         raise refused(f"{location.servers or 'the directory'}: {why_failed(error)}", UNUSABLE) from None
-    asyncio.run(_add_to_directory(url, location))
-
-
-async def _add_to_directory(url: str, location: CellLocation) -> None:
-    async with Cells(url, PATIENT) as databases:
-        await add_cell(databases, location, origin_of_command("cell add", RealClock().now()))
+    origin = origin_of_command("cell add", RealClock().now())
+    _with_cells(url, lambda databases: add_cell(databases, location, origin))
 
 
 @cells.command("list")
@@ -131,6 +222,7 @@ async def _listed(stores: Stores, now: datetime) -> list[dict[str, Any]]:
         {
             "number": location.number,
             "servers": location.servers,
+            "node": stores.cells.node_of(location),
             "schema": location.schema,
             "merchants": merchants[location.number],
             "state": "down" if reason else "up",

@@ -17,6 +17,8 @@ def why_unusable(error: Exception) -> str:
             f"the role of the database URL lacks a privilege: {error.diag.message_primary}; connect as the owner of "
             "the database and of its tables, or as a member of tael_migrate once it owns them"
         )
+    if isinstance(error, psycopg.DatabaseError) and error.diag.message_primary is not None:
+        return f"the database refused it: {error.diag.message_primary}"
     if not isinstance(error, psycopg.OperationalError):
         return f"the database cannot be used ({type(error).__name__})"
     reason = str(error).partition("\n")[0].rpartition("FATAL: ")[2].removeprefix("connection failed: ")

@@ -20,7 +20,7 @@ from tael.cli.finding import why_unavailable
 from tael.cli.showing import IMPOSSIBLE, JsonOption, show_json, show_rows
 from tael.config import BadSettings, Settings, read_settings
 from tael.db.cells import FIRST, CellLocation, Cells
-from tael.db.database import Database, SchemaOutdated, StoreUnavailable
+from tael.db.database import Database, StoreUnavailable
 from tael.db.server import Server, read_server
 from tael.main import Stores, clock_of, open_stores
 from tael.operations.problem import Problem
@@ -99,7 +99,8 @@ class _Part:
     """The directory or a cell, and the server as one session there sees it."""
 
     name: str  #: of a cell, if there are several
-    servers: str  #: "" for those of the directory
+    place: str  #: its node or servers; "" for the servers of the directory
+    has_directory: bool  #: the directory is there too
     store: Store
     server: Server
 
@@ -110,14 +111,15 @@ class _Part:
 async def _results_of_database(settings: Settings, processes: int) -> list[Result]:
     async with open_stores(settings) as stores:
         try:
-            directory = _Part("", "", stores.first, await _server(stores.cells.directory))
+            directory = _Part("", "", True, stores.first, await _server(stores.cells.directory))
         except StoreUnavailable as error:
             failed = Problem(why_unavailable(error), "check TAEL_DATABASE_URL, and whether PostgreSQL runs")
             return [result_of("database", [failed]), *skipped(AFTER_DATABASE)]
         locations = await _locations(stores.cells)
         cells, down = await _cells(stores, locations)
         parts = [directory, *cells]
-        of_servers = _of_servers(parts, locations, settings, processes)
+        places = [stores.cells.place_of(location) for location in locations]
+        of_servers = _of_servers(parts, places, settings, processes)
         of_parts = {
             name: [problem for part in parts for problem in part.named(check(part.server))]
             for name, check in PART_CHECKS.items()
@@ -136,10 +138,10 @@ async def _server(database: Database) -> Server:
 
 
 async def _locations(cells: Cells) -> Sequence[CellLocation]:
-    """Of a database that is not migrated, the one that it will have."""
+    """Of a directory that cannot be read, the one that there always is: other checks find out why."""
     try:
         return await cells.locations()
-    except SchemaOutdated:
+    except StoreUnavailable:
         return [CellLocation(FIRST)]
 
 
@@ -151,7 +153,8 @@ async def _cells(stores: Stores, locations: Sequence[CellLocation]) -> tuple[lis
         name = f"cell {location.number}: " if len(locations) > 1 else ""
         try:
             store = await stores.of_cell.of(location.number)
-            found.append(_Part(name, location.servers, store, await _server(store.database)))
+            place, has_directory = stores.cells.place_of(location), not location.servers
+            found.append(_Part(name, place, has_directory, store, await _server(store.database)))
         except StoreUnavailable as error:
             down.append(
                 Problem(f"{name}{why_unavailable(error)}", "check its servers, and whether PostgreSQL runs")
@@ -160,20 +163,20 @@ async def _cells(stores: Stores, locations: Sequence[CellLocation]) -> tuple[lis
 
 
 def _of_servers(
-    parts: Sequence[_Part], locations: Sequence[CellLocation], settings: Settings, processes: int
+    parts: Sequence[_Part], places: Sequence[str], settings: Settings, processes: int
 ) -> dict[str, list[Problem]]:
-    """What each server's first part finds. The directory is the first part of its own."""
+    """What each server's first part finds; the directory is the first of its own. `places` has one for each cell."""
     found: dict[str, list[Problem]] = {name: [] for name in SERVER_CHECKS}
     first_parts: dict[str, _Part] = {}
     for part in parts:
-        first_parts.setdefault(part.servers, part)
-    for servers, part in first_parts.items():
+        first_parts.setdefault(part.place, part)
+    for place, part in first_parts.items():
         expected = Expected(
             processes,
             settings.database_connections,
             _ssl_mode(settings),
-            cells=sum(location.servers == servers for location in locations),
-            has_directory=not servers,
+            cells=places.count(place),
+            has_directory=part.has_directory,
         )
         for name, check in SERVER_CHECKS.items():
             found[name] += part.named(check(part.server, expected))

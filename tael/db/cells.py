@@ -1,19 +1,22 @@
 """The parts of a deployment's database: the directory, and cells, each a schema with the money of a group of merchants.
 
-A cell is on the directory's servers, or on others with the same database name, login and parameters of the URL. Each
-has pools of its own, so that one whose server is down or slow takes no connection from another.
+A cell is on the directory's servers, or on others with the same database name, login and parameters of the URL. With
+Citus it is on one of the nodes, and can move to another. Each has pools of its own, so that one whose server is down or
+slow takes no connection from another.
 """
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
 
-from tael.db.database import FIXED_CONNECTIONS, Database, Limits, StoreUnavailable
+from tael.db.database import FIXED_CONNECTIONS, Database, Limits, StoreUnavailable, budget
+from tael.db.servers import address
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
@@ -26,16 +29,33 @@ DatabaseOf = Callable[[int], Awaitable[Database]]
 #: The number is two digits of a syssn.
 MAX_CELL: Final = 99
 FIRST: Final = 0
-READ_LOCATIONS: Final = "SELECT cell, servers FROM cell_location ORDER BY cell"
+READ_LOCATIONS: Final = """
+SELECT cell, servers, to_regclass('pg_catalog.pg_dist_placement') IS NOT NULL AS has_citus
+FROM cell_location ORDER BY cell
+"""
 ADD_LOCATION: Final = "INSERT INTO cell_location (cell, servers) VALUES ($1, $2)"
+CHANGE_LOCATION: Final = "UPDATE cell_location SET servers = $2 WHERE cell = $1"
+#: Host and port of the node that has the tables of each schema, from Citus's own tables, which each node has.
+READ_NODES: Final = """
+SELECT n.nspname::text AS schema, d.nodename AS host, d.nodeport AS port
+FROM pg_dist_placement AS p
+JOIN pg_dist_shard AS s USING (shardid)
+JOIN pg_class AS c ON c.oid = s.logicalrelid AND c.relname = 'cell'
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_dist_node AS d ON d.groupid = p.groupid AND d.noderole = 'primary'
+"""
+#: What Citus calls a coordinator that was given no host: nothing for other machines.
+NO_HOST: Final = "localhost"
 #: The directory is read seldom: what it has is cached.
 DIRECTORY_CONNECTIONS: Final = FIXED_CONNECTIONS + 3
-#: How soon a process knows of a new cell, unless a merchant is in it.
+#: How soon a process knows of a new cell, unless a merchant is in it, and of one that has moved, unless it is down.
 LOCATIONS_S: Final = 10.0
 #: Numbers that nothing vouches for, such as that in a page's address, do not make it read more often.
 NEW_CELL_S: Final = 1.0
 #: After a failure, so that not every caller waits for a directory that does not respond.
 RETRY_S: Final = 1.0
+#: Servers that are about to be named must respond in this time.
+RESPONSE_S: Final = 5.0
 #: Of the schema's own cell.
 READ_NUMBER: Final = "SELECT number FROM cell"
 #: Host names, addresses and ports, with commas.
@@ -104,7 +124,9 @@ class Cells:
         self._opened: dict[int, Database] = {}
         self._opening = asyncio.Lock()
         self._locations: Sequence[CellLocation] = ()
+        self._nodes: Mapping[str, str] = {}
         self._read_at = float("-inf")
+        self._has_failed = asyncio.Event()  #: a cell could not serve a statement
 
     async def __aenter__(self) -> Self:
         await self.directory.__aenter__()
@@ -139,6 +161,43 @@ class Cells:
                 self._read_at = asyncio.get_running_loop().time() - LOCATIONS_S + RETRY_S
         return self._locations
 
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Within the block, the connections of a cell move with it."""
+        task = asyncio.get_running_loop().create_task(self._follow())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    def node_of(self, location: CellLocation) -> str:
+        """Host and port of the node of Citus that had the cell when the locations were read; "" without Citus."""
+        return "" if location.servers else self._nodes.get(location.schema, "")
+
+    def place_of(self, location: CellLocation) -> str:
+        """Where its connections go: to a node, or to other servers than the directory's; "" for the directory's."""
+        return self.node_of(location) or location.servers
+
+    async def location(self, number: int) -> CellLocation:
+        """Raises NoSuchCell, StoreUnavailable."""
+        for location in await self.locations():
+            if location.number == number:
+                return location
+        raise NoSuchCell(f"there is no cell {number}")
+
+    async def number_at(self, location: CellLocation) -> int | None:
+        """The number that a cell has on other servers than those that are named. Raises StoreUnavailable."""
+        async with self._new(self._url_of(location), self._limits, location.schema) as database:
+            with budget(RESPONSE_S):
+                return await number_in(database)
+
+    async def change(self, location: CellLocation, note: "Callable[[Connection], Awaitable[None]]") -> None:
+        """Name the new servers of a cell; `note` writes what belongs to the same commit."""
+        async with self.directory.transaction() as connection:
+            await connection.execute(CHANGE_LOCATION, location.number, location.servers)
+            await note(connection)
+        await self._read_locations()
+
     async def add(self, location: CellLocation, note: "Callable[[Connection], Awaitable[None]]") -> None:
         """Name a cell that has been migrated; `note` writes what belongs to the same commit. Raises NumberTaken."""
         try:
@@ -155,8 +214,28 @@ class Cells:
 
     async def _read_locations(self) -> None:
         rows = await self.directory.fetch(READ_LOCATIONS)
+        has_citus = any(row["has_citus"] for row in rows)
+        nodes = await self.directory.fetch(READ_NODES) if has_citus else []
+        self._nodes = {
+            row["schema"]: address(row["host"], row["port"]) for row in nodes if row["host"] != NO_HOST
+        }
         self._locations = [CellLocation(row["cell"], row["servers"]) for row in rows]
         self._read_at = asyncio.get_running_loop().time()
+        for location in self._locations:
+            if opened := self._opened.get(location.number):
+                await opened.move_to(self._url_of(location))
+
+    def _url_of(self, location: CellLocation) -> str:
+        return url_on(self._url, self.place_of(location))
+
+    async def _follow(self) -> None:
+        while True:
+            self._has_failed.clear()
+            with suppress(StoreUnavailable):
+                await self._read_locations()
+            await asyncio.sleep(RETRY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._has_failed.wait(), LOCATIONS_S - RETRY_S)
 
     async def _found(self, number: int) -> Database:
         """A cell that is not open. One that was added a moment ago is read at once."""
@@ -169,7 +248,7 @@ class Cells:
         raise NoSuchCell(f"there is no cell {number}")
 
     async def _open(self, location: CellLocation) -> Database:
-        database = self._new(location.url(self._url), self._limits, location.schema)
+        database = self._new(self._url_of(location), self._limits, location.schema, self._has_failed.set)
         await database.__aenter__()
         self._opened[location.number] = database
         return database

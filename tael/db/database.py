@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -285,12 +285,20 @@ def _keep_alive(transport: asyncio.Transport) -> None:
 class Database:
     """Connection pools that connect lazily, so that a process may start before its database.
 
-    Statements see the tables of one schema: those of the directory, or of a cell.
+    Statements see the tables of one schema: those of the directory, or of a cell. `on_failure` is called when the
+    database cannot serve one.
     """
 
-    def __init__(self, url: str, limits: Limits = Limits(), schema: str = DIRECTORY_SCHEMA) -> None:
+    def __init__(
+        self,
+        url: str,
+        limits: Limits = Limits(),
+        schema: str = DIRECTORY_SCHEMA,
+        on_failure: Callable[[], None] | None = None,
+    ) -> None:
         self.schema: Final = schema
         self._servers = Servers(url, self._forget_connections)
+        self._on_failure = on_failure
         self._pools: dict[_Use, Pool] = {}
         self._pipelines = Pipelines(self._connect_pipeline, PIPELINES)
         self._users = Counter[_Use]()  #: tasks with a connection, and those that wait for one
@@ -311,6 +319,10 @@ class Database:
             pool.terminate()
         self._pipelines.close()
         self._servers.close()
+
+    async def move_to(self, url: str) -> None:
+        """Use the servers of this URL from now on. Statements that are being executed end where they are."""
+        await self._servers.move_to(url)
 
     async def _new_pool(self, size: int, lock_s: float) -> "Pool":
         return await asyncpg.create_pool(
@@ -343,6 +355,8 @@ class Database:
         found = unavailable(error)
         if found is not None and not isinstance(found, RowLocked):
             self._servers.search()
+            if self._on_failure is not None:
+                self._on_failure()
         return found
 
     def _watch_pools(self) -> None:

@@ -14,6 +14,7 @@ from psycopg import sql
 from yoyo import get_backend, internalmigrations, read_migrations
 
 from tael.db.cells import CellLocation
+from tael.db.citus import copy_directory, has_citus
 from tael.db.database import DIRECTORY_SCHEMA, MIGRATIONS
 from tael.db.servers import of_primary, servers_of
 from tael.db.tables import Home
@@ -46,8 +47,13 @@ def migrate(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
 
 
 def migrate_directory(database_url: str, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:
-    """Apply missing migrations to the directory only. Raises as `migrate`."""
-    return _migrate(database_url, Home.DIRECTORY, DIRECTORY_SCHEMA, max_lock_wait_s)
+    """Apply missing migrations to the directory only, which each node of Citus then has. Raises as `migrate`."""
+    applied = _migrate(database_url, Home.DIRECTORY, DIRECTORY_SCHEMA, max_lock_wait_s)
+    with psycopg.connect(of_primary(database_url), autocommit=True) as connection:
+        if has_citus(connection):
+            with locked(connection, max_lock_wait_s):
+                copy_directory(connection)
+    return applied
 
 
 def migrate_cell(database_url: str, location: CellLocation, max_lock_wait_s: float = MAX_LOCK_WAIT_S) -> int:

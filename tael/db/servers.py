@@ -8,7 +8,8 @@ another one takes writes, the connections to the last one are used no longer.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
@@ -27,6 +28,11 @@ def servers_of(url: str) -> list[tuple[str, int]]:
     return [(each.hostname or "", each.port or DEFAULT_PORT) for each in parsed]
 
 
+def address(host: str, port: int) -> str:
+    """Host and port as a URL has them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def of_primary(url: str) -> str:
     """`url`, which among several servers selects the one that takes writes, unless it says otherwise."""
     parts = urlsplit(url)
@@ -36,6 +42,19 @@ def of_primary(url: str) -> str:
     return parts._replace(query=f"{parts.query}&{added}" if parts.query else added).geturl()
 
 
+@dataclass(slots=True)
+class _Named:
+    """The servers of one URL."""
+
+    url: str
+    servers: list[tuple[str, int]]  #: as in `servers_of`
+    last: int = field(default=0, init=False)  #: the place of the server of the last connection
+
+    @classmethod
+    def by(cls, url: str) -> Self:
+        return cls(of_primary(url), servers_of(url))
+
+
 class Servers:
     """Connects to the one that takes writes.
 
@@ -43,9 +62,7 @@ class Servers:
     """
 
     def __init__(self, url: str, forget: Callable[[], Awaitable[None]]) -> None:
-        self._url = of_primary(url)
-        self._servers = servers_of(url)
-        self._last = 0
+        self._named = _Named.by(url)
         self._forget = forget
         self._search: asyncio.Task[None] | None = None
 
@@ -54,24 +71,23 @@ class Servers:
 
         Raises the last server's error if none takes writes.
         """
-        if len(self._servers) == 1:
-            return await asyncpg.connect(self._url, **options)
-        last = self._last
-        for place in sorted(range(len(self._servers)), key=lambda place: place != last):
-            try:
-                connection = await self._connect_to(place, options)
-            except Exception as error:  # asyncpg's errors have no common class
-                last_error = error
-                continue
-            if place != self._last:
-                self._last = place
-                await self._forget()
-            return connection
-        raise last_error
+        while True:
+            named = self._named
+            connection = await self._connect_to_one_of(named, options)
+            if named is self._named:
+                return connection
+            connection.terminate()
+
+    async def move_to(self, url: str) -> None:
+        """Connect to the servers of this URL from now on."""
+        named = _Named.by(url)
+        if named.url != self._named.url:
+            self._named = named
+            await self._forget()
 
     def search(self) -> None:
         """Find the one that takes writes in the background: a server of several has not responded in time."""
-        if len(self._servers) > 1 and (self._search is None or self._search.done()):
+        if len(self._named.servers) > 1 and (self._search is None or self._search.done()):
             self._search = asyncio.get_running_loop().create_task(self._find())
 
     def close(self) -> None:
@@ -84,7 +100,26 @@ class Servers:
             connection = await self.connect()
             connection.terminate()
 
-    async def _connect_to(self, place: int, options: dict[str, Any]) -> "asyncpg.Connection[asyncpg.Record]":
-        host, port = self._servers[place]
-        async with asyncio.timeout(SERVER_S):
-            return await asyncpg.connect(self._url, host=host, port=port, **options)
+    async def _connect_to_one_of(self, named: _Named, options: dict[str, Any]) -> Any:
+        if len(named.servers) == 1:
+            return await asyncpg.connect(named.url, **options)
+        last = named.last
+        for place in sorted(range(len(named.servers)), key=lambda place: place != last):
+            try:
+                connection = await _connect_to(named, place, options)
+            except Exception as error:  # asyncpg's errors have no common class
+                last_error = error
+                continue
+            if place != named.last:
+                named.last = place
+                await self._forget()
+            return connection
+        raise last_error
+
+
+async def _connect_to(
+    named: _Named, place: int, options: dict[str, Any]
+) -> "asyncpg.Connection[asyncpg.Record]":
+    host, port = named.servers[place]
+    async with asyncio.timeout(SERVER_S):
+        return await asyncpg.connect(named.url, host=host, port=port, **options)

@@ -10,6 +10,7 @@ import pytest
 
 import tael
 from tael.db import migrate
+from tael.db.citus import UNLOGGED
 from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
 from tael.db.tables import Home, Table
@@ -160,3 +161,9 @@ def test_every_constraint_has_a_name(path: Path) -> None:
 def test_citus_accepts_the_migrations(path: Path) -> None:
     """Their own test, with a server: `tests/integration/citus`."""
     assert not REFUSED_BY_CITUS.search(re.sub(r"--[^\n]*", "", path.read_text("utf-8")))
+
+
+def test_a_move_knows_all_tables_that_logical_replication_leaves_out() -> None:
+    migrations = "".join(path.read_text("utf-8") for path in (MIGRATIONS / Home.CELL).glob("*.sql"))
+    assert sorted(UNLOGGED) == sorted(re.findall(r"ALTER TABLE (\w+) SET UNLOGGED", migrations))
+    assert "CREATE UNLOGGED" not in migrations

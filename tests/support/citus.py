@@ -6,6 +6,11 @@ more workers, which are added. What an earlier run has left in the schemas is dr
 
 import os
 import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, LiteralString
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -37,6 +42,11 @@ WHERE c.relnamespace = to_regnamespace(%s)
 ADD_CELLS: Final = (
     "INSERT INTO public.cell_location (cell, servers) VALUES (0, ''), (1, '') ON CONFLICT DO NOTHING"
 )
+#: Of a server on this machine: the file with the process's number, the folder of its data, and that of its programs.
+SERVER: Final = """
+SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::integer, current_setting('data_directory'),
+    (SELECT setting FROM pg_config WHERE name = 'BINDIR')
+"""
 NODES: Final = "SELECT nodename, nodeport FROM pg_dist_node ORDER BY groupid"
 
 CREATED: Final = [
@@ -45,6 +55,11 @@ CREATED: Final = [
     for path in sorted((MIGRATIONS / home).glob("*.sql"))
     for name in re.findall(r"^CREATE TABLE (\w+) \(", path.read_text("utf-8"), re.MULTILINE)
 ]
+
+MAX_STARTS: Final = 40
+START_AGAIN_S: Final = 0.25
+#: Nothing of ours: the server connects to the others with what it finds in the home of its user.
+ENVIRONMENT: Final = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -56,12 +71,50 @@ class Node:
     host: str
     port: int
 
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
     def url(self, *path: str) -> str:
         """Of connections to it, with this search path."""
-        parts = urlsplit(COORDINATOR)
-        login = parts.netloc.rpartition("@")[0]
         query = urlencode({"options": f"-csearch_path={','.join(path)}"})
-        return urlunsplit(parts._replace(netloc=f"{login}@{self.host}:{self.port}", query=query))
+        return urlunsplit(urlsplit(COORDINATOR)._replace(netloc=self._netloc, query=query))
+
+    def url_of(self, database: str) -> str:
+        """Of another of its databases."""
+        return urlunsplit(urlsplit(COORDINATOR)._replace(netloc=self._netloc, path=f"/{database}"))
+
+    @property
+    def _netloc(self) -> str:
+        return f"{urlsplit(COORDINATOR).netloc.rpartition('@')[0]}@{self.address}"
+
+    def kill(self) -> "Killed":
+        """End its server, which must be on this machine, without any warning."""
+        with psycopg.connect(self.url()) as connection:
+            pid, folder, programs = connection.execute(SERVER).fetchone() or (0, "", "")
+        os.kill(int(str(pid)), signal.SIGKILL)
+        return Killed(str(folder), str(programs))
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """A server that was killed."""
+
+    folder: str
+    programs: str
+
+    def start(self) -> None:
+        """Its processes must have noticed that the first one is gone, which takes them a moment."""
+        command = [f"{self.programs}/pg_ctl", "start", "-w", "-s", "-D", self.folder, "-l", os.devnull]
+        user = os.stat(self.folder).st_uid if os.geteuid() == 0 else None
+        for _ in range(MAX_STARTS):
+            done = subprocess.run(
+                command, check=False, user=user, cwd="/", env=ENVIRONMENT, capture_output=True
+            )
+            if done.returncode == 0:
+                return
+            time.sleep(START_AGAIN_S)
+        raise AssertionError(f"{self.folder} does not start")
 
 
 def create_schemas() -> None:
@@ -104,6 +157,39 @@ def empty_tables() -> None:
         connection.execute(ADD_CELLS)
         for number, cell in enumerate(CELLS):
             _add_row(connection, cell, number)
+
+
+@contextmanager
+def database(name: str) -> Iterator[str]:
+    """The URL of a new database with the same nodes: the coordinator first."""
+    cluster = nodes()
+    _drop(name, cluster)
+    try:
+        for node in cluster:
+            _execute_at(node.url(), "CREATE DATABASE {}", name)
+            _execute_at(node.url_of(name), "CREATE EXTENSION citus")
+        coordinator, *workers = cluster
+        with psycopg.connect(coordinator.url_of(name), autocommit=True) as connection:
+            connection.execute(
+                "SELECT citus_set_coordinator_host(%s, %s)", [coordinator.host, coordinator.port]
+            )
+            for node in workers:
+                connection.execute("SELECT citus_add_node(%s, %s)", [node.host, node.port])
+        hosts = ",".join(node.address for node in cluster)
+        login = urlsplit(COORDINATOR).netloc.rpartition("@")[0]
+        yield urlunsplit(urlsplit(COORDINATOR)._replace(netloc=f"{login}@{hosts}", path=f"/{name}"))
+    finally:
+        _drop(name, cluster)
+
+
+def _drop(name: str, cluster: list[Node]) -> None:
+    for node in cluster:
+        _execute_at(node.url(), "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+def _execute_at(url: str, statement: LiteralString, *names: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        _execute(connection, statement, *names)
 
 
 def _connected() -> Connection:

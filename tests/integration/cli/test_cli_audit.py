@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import ANY
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -67,6 +68,8 @@ ROWS: Final = {"statement schedule": 2, "statement unschedule": 2}
 WITH_A_WALLET: Final = {"statement fetch"}
 #: Needs old rows: in `tests/integration/retention/`.
 WITH_OLD_ROWS: Final = {"purge"}
+#: Needs Citus: in `tests/integration/citus/`.
+WITH_CITUS: Final = {"cell move"}
 #: Its subject is a restore: in `tests/integration/recovery/`.
 OF_A_RESTORE: Final = {"after-restore"}
 #: Commands that change something, in an order in which each can: arguments, table and id of a row that changes, and
@@ -174,6 +177,7 @@ CHANGING: Final[dict[str, tuple[list[str], str, str, tuple[str, Any, Any]]]] = {
     "maintenance off": ([], "maintenance_window", "gateway", ("reason", "disks", None)),
     # The last, since merchants are then added to it.
     "cell add": (["7"], "cell_location", "7", ("number", None, 7)),
+    "cell set": (["7", "--servers", "SERVERS"], "cell_location", "7", ("servers", "", ANY)),
 }
 
 
@@ -220,14 +224,15 @@ def contents(url: str) -> dict[str, list[str]]:
 
 
 def test_every_command_is_known_to_change_something_or_nothing() -> None:
-    elsewhere = [*OF_KEY_FILE, *WITH_A_WALLET, *WITH_OLD_ROWS, *OF_A_RESTORE]
+    elsewhere = [*OF_KEY_FILE, *WITH_A_WALLET, *WITH_OLD_ROWS, *WITH_CITUS, *OF_A_RESTORE]
     assert sorted(commands()) == sorted([*READING, *elsewhere, *CHANGING])
 
 
 def test_every_command_that_changes_something_is_logged(operator: Operator) -> None:
     keys = {"KEY": operator.file("key", KEY), "OTHER": operator.file("other", OTHER_KEY)}
-    files = keys | {"STATEMENT": operator.file("statement.txt", STATEMENT)}
     url = operator.environment["TAEL_DATABASE_URL"]
+    given = {"SERVERS": urlsplit(url).netloc.rpartition("@")[2]}
+    files = keys | given | {"STATEMENT": operator.file("statement.txt", STATEMENT)}
     for command, (arguments, table, subject, (field, old, new)) in CHANGING.items():
         before, logged = contents(url), operator.run_json("audit", "list", "--limit", "1000")
         operator.run(*command.split(), *(_with_file(argument, files) for argument in arguments))

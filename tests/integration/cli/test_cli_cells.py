@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -24,6 +25,7 @@ from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 from tael_demo.embedded.server import EmbeddedPostgres
 from tests.integration.cli.test_cli_unmatched import booked, report
 from tests.support.operator import Operator, operator_of
+from tests.support.ports import HOST, reserved_ports
 from tests.support.postgres import (
     as_role,
     create_database,
@@ -508,7 +510,7 @@ def test_a_cell_is_added_and_listed(migrated_url: str, tmp_path: Path) -> None:
     operator = operator_of(migrated_url, tmp_path)
     row = {"number": 1, "servers": "", "schema": "cell_01"}
     assert operator.run_json("cell", "add", "1") == row
-    up = {"merchants": 0, "state": "up", "reason": ""}
+    up = {"node": "", "merchants": 0, "state": "up", "reason": ""}
     assert operator.run_json("cell", "list") == [row | {"number": 0, "schema": "cell_00"} | up, row | up]
     (entry,) = operator.run_json("audit", "list", "--kind", "cell_location")
     assert (entry["action"], entry["subject_id"], entry["after"]) == (
@@ -719,3 +721,44 @@ def test_cells_of_another_server_are_used_and_migrated_with_their_roles(
         assert failed_checks(gateway).keys() == {(1, "privileges")}
         migrate(url, "--roles")
         assert failed_checks(gateway) == {}
+
+
+def test_the_servers_of_a_cell_are_changed(migrated_url: str, tmp_path: Path) -> None:
+    with_cell(migrated_url, 1)
+    operator = operator_of(migrated_url, tmp_path)
+    servers = urlsplit(migrated_url).netloc.rpartition("@")[2]
+    row = {"number": 1, "servers": servers, "schema": "cell_01"}
+    assert operator.run_json("cell", "set", "1", "--servers", servers) == row
+    assert values(operator.run_json("cell", "list"), "servers") == ["", servers]
+    entry, _ = operator.run_json("audit", "list", "--kind", "cell_location")
+    assert (entry["action"], entry["before"], entry["after"]) == (
+        "tael cell set",
+        {"servers": ""},
+        {"servers": servers},
+    )
+
+
+def test_servers_without_the_cell_are_refused(postgres_server: str, migrated: str, tmp_path: Path) -> None:
+    with temporary_database(postgres_server, migrated) as url, with_cell_down(url, 2):
+        operator = operator_of(url, tmp_path)
+        servers = urlsplit(url).netloc.rpartition("@")[2]
+        set_servers = ("cell", "set", "2", "--servers")
+        before = values(operator.run_json("cell", "list"), "servers")
+        assert "has no schema cell_02" in operator.is_refused(*set_servers, servers, code=1)
+        execute(url, "CREATE SCHEMA cell_02")
+        execute(url, "CREATE TABLE cell_02.cell AS SELECT true AS is_here, 1 AS number")
+        assert "has the number 1" in operator.is_refused(*set_servers, servers, code=1)
+        with reserved_ports(1) as (port,):
+            assert "cannot be reached" in operator.is_refused(*set_servers, f"{HOST}:{port}", code=1)
+        assert "--servers: must be" in operator.is_refused(*set_servers, "nowhere", code=2)
+        assert operator.is_refused("cell", "set", "3", "--servers", servers, code=1) == (
+            "tael: there is no cell 3\n"
+        )
+        assert "TAEL_DATABASE_URL" in operator.is_refused("cell", "set", "0", "--servers", servers, code=1)
+        assert values(operator.run_json("cell", "list"), "servers") == before
+
+
+def test_a_cell_moves_between_nodes_of_citus_only(operator: Operator) -> None:
+    move = ("cell", "move", "1", "--to", "db-2.example:5432")
+    assert "no Citus extension" in operator.is_refused(*move, code=1)
+    assert operator.is_refused("cell", "move", "7", *move[3:], code=1) == "tael: there is no cell 7\n"

@@ -243,6 +243,14 @@ def test_a_privilege_that_the_gateway_lacks_is_named(deployment: Deployment, pri
     assert deployment.skipped() == OF_ROWS
 
 
+def test_a_role_that_cannot_read_the_directory_is_named(deployment: Deployment) -> None:
+    deployment.sql("REVOKE SELECT ON cell_location FROM tael_app")
+    assert deployment.problems() == {
+        "privileges": f"the role {GATEWAY} lacks privileges on cell_location",
+    }
+    assert deployment.skipped() == OF_ROWS
+
+
 @pytest.mark.parametrize(
     "statement",
     [

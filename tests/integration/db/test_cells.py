@@ -1,17 +1,20 @@
 """The databases of a process: the directory and cells, each of which sees its own tables only."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
 from tael.db import cells as db_cells
-from tael.db.cells import CellLocation, Cells, NoSuchCell
+from tael.db.cells import CellLocation, Cells, NoSuchCell, number_in
 from tael.db.database import Database, Limits, SchemaOutdated, StoreUnavailable
 from tael.db.migrate import migrate_cell
 from tael.main import Stores, stores_over
-from tael.operations.cells import add_cell
+from tael.operations.cells import WrongServers, add_cell, change_cell
 from tests.integration.payments.test_recording import gateway_over
 from tests.support.store import CIPHER, NODE, opened
 from tests.support.values import MCHID, ORIGIN, a_merchant, a_payment, an_app
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 SECOND = CellLocation(1)
 QUICK = Limits(call_s=0.5)
+SESSION = "SELECT pg_backend_pid()"
+MAX_TRIES = 15
 
 
 class CountingDatabase(Database):
@@ -145,3 +150,59 @@ async def test_an_order_of_another_cell_is_known_to_be_ours(stores: Stores) -> N
     assert await context.is_ours(syssn)
     assert not await context.is_ours(f"{syssn[:10]}00{syssn[12:]}")
     assert not await context.is_ours(f"{syssn[:10]}57{syssn[12:]}")
+
+
+async def test_a_cell_that_is_down_is_looked_for_at_once(
+    stores: Stores, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_cells, "RETRY_S", 0)
+    with Wire(database_url) as first, Wire(database_url) as second:
+        await stores.cells.change(at(first), write_nothing)
+        async with Cells(database_url, QUICK) as cells, cells.following():
+            database = await cells.of(1)
+            assert await number_in(database) == 1
+            first.cut()
+            await stores.cells.change(at(second), write_nothing)
+            await until(lambda: number_in(database))
+
+
+async def test_a_cell_that_has_moved_is_followed_although_its_last_server_still_serves(
+    stores: Stores, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_cells, "RETRY_S", 0)
+    monkeypatch.setattr(db_cells, "LOCATIONS_S", 0.05)
+    with Wire(database_url) as wire:
+        async with Cells(database_url, QUICK) as cells, cells.following():
+            database = await cells.of(1)
+            ((before,),) = await database.fetch(SESSION)
+            await stores.cells.change(at(wire), write_nothing)
+
+            async def is_on_another_connection() -> bool:
+                ((now,),) = await database.fetch(SESSION)
+                return bool(now != before)
+
+            await until(is_on_another_connection)
+
+
+async def test_the_first_cell_stays_on_the_servers_of_the_directory(stores: Stores) -> None:
+    """It is opened before the directory has been read."""
+    with pytest.raises(WrongServers, match="TAEL_DATABASE_URL"):
+        await change_cell(stores.cells, CellLocation(0, "db.example:5432"), ORIGIN)
+
+
+def at(wire: Wire) -> CellLocation:
+    return CellLocation(1, urlsplit(wire.url).netloc.rpartition("@")[2])
+
+
+async def write_nothing(_: object) -> None:
+    pass
+
+
+async def until(holds: Callable[[], Awaitable[object]]) -> None:
+    """Ask again after each failure, a limited number of times."""
+    for _ in range(MAX_TRIES):
+        with suppress(StoreUnavailable):
+            if await holds():
+                return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the connections have not followed the cell")

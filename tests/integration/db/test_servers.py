@@ -4,6 +4,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -123,22 +124,24 @@ async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 @asynccontextmanager
 async def standby(database_url: str) -> AsyncIterator[str]:
     """A way to the server on which every session is read-only from its start."""
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        parts = urlsplit(database_url)
-        server_reader, server_writer = await asyncio.open_connection(parts.hostname, parts.port)
-        while message := await startup_message(reader):
-            server_writer.write(message if message == SSL_REQUEST else read_only(message))
-            if message != SSL_REQUEST:
-                break
-            writer.write(await server_reader.readexactly(1))
-        try:
-            await asyncio.gather(copy(reader, server_writer), copy(server_reader, writer))
-        finally:
-            server_writer.close()
-
-    async with answering(relay) as url:
+    async with answering(partial(relay_read_only, database_url)) as url:
         yield url
+
+
+async def relay_read_only(
+    database_url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    parts = urlsplit(database_url)
+    server_reader, server_writer = await asyncio.open_connection(parts.hostname, parts.port)
+    while message := await startup_message(reader):
+        server_writer.write(message if message == SSL_REQUEST else read_only(message))
+        if message != SSL_REQUEST:
+            break
+        writer.write(await server_reader.readexactly(1))
+    try:
+        await asyncio.gather(copy(reader, server_writer), copy(server_reader, writer))
+    finally:
+        server_writer.close()
 
 
 async def startup_message(reader: asyncio.StreamReader) -> bytes:
@@ -281,3 +284,44 @@ def test_a_database_of_several_servers_is_migrated(postgres_server: str) -> None
         assert migrate(url) > 0
         grant(url, "tael")
         assert not owns_tables(url)
+
+
+async def test_after_a_move_no_connection_to_the_last_servers_is_used(wires: tuple[Wire, Wire]) -> None:
+    first, second = wires
+    async with Database(first.url, Limits(call_s=5)) as database:
+        await asyncio.gather(*(database.fetch(BUSY) for _ in range(4)), written(database), written(database))
+        await database.move_to(second.url)
+        first.hold()
+        for _ in range(4):
+            assert await database.fetch("SELECT 1")
+            assert await written(database)
+
+
+async def test_a_connection_that_was_in_use_at_a_move_ends_its_statements_where_it_is(
+    wires: tuple[Wire, Wire],
+) -> None:
+    first, second = wires
+    async with Database(first.url, Limits(call_s=5)) as database:
+        async with database.transaction() as old:
+            await old.execute("CREATE TABLE written ()")
+            await database.move_to(second.url)
+        first.hold()
+        assert await database.fetch("SELECT FROM written") == []
+
+
+async def test_a_connection_that_is_being_made_at_a_move_is_not_used(database_url: str) -> None:
+    """Its server may still take writes, although the cell is there no more."""
+    is_connecting, may_connect = asyncio.Event(), asyncio.Event()
+
+    async def connect_later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_connecting.set()
+        await may_connect.wait()
+        await relay_read_only(database_url, reader, writer)
+
+    async with answering(connect_later) as url, Database(login_of(database_url, url)) as database:
+        shown = asyncio.create_task(database.fetch("SHOW default_transaction_read_only"))
+        await is_connecting.wait()
+        await database.move_to(database_url)
+        may_connect.set()
+        ((is_read_only,),) = await shown
+    assert is_read_only == "off"
