@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from bench.wallet import StubTransport
+from tael.base.logs import configure_logs
 from tael.base.transport import Transport
 from tael.channels.protocols import ChannelEnvironment
 from tael.channels.registry import installed_protocols
@@ -20,8 +21,9 @@ from tael.cli.garbage import collect_rarely
 from tael.cli.serving import GRACE_S, listener_config, serve
 from tael.config import Settings, read_settings
 from tael.incidents.store.incidents import Incidents
-from tael.main import clock_of, configure_logs, limits_of, open_stores, services_in, shared_over
 from tael.payments.verification import AnswerChecks
+from tael.services import ServiceSettings, clock_of, services_in, shared_over
+from tael.stores import limits_of, open_stores
 
 WECHAT: Final = "wechat_v2"
 
@@ -42,9 +44,7 @@ async def serve_with_stub(settings: Settings, listener: socket.socket, delay_s: 
             settings.server_ip,
         )
         channels = {WECHAT: installed_protocols().named(WECHAT).open_channel(environment)}
-        shared = shared_over(
-            stores.first, channels, to_merchants, clock, settings.public_url, rate_limits=settings.rate_limits
-        )
+        shared = shared_over(stores.first, channels, to_merchants, clock, ServiceSettings.of(settings))
         services = stores.of_cell.map(partial(services_in, shared=shared, stores=stores.of_cell))
         config = listener_config(services, settings.http, GRACE_S)
         collect_rarely()

@@ -33,11 +33,11 @@ from tael.db.cells import Cells
 from tael.db.database import Database
 from tael.jobs.polling import polling_jobs
 from tael.jobs.runner import Job, run_once
-from tael.main import Services, services_over
 from tael.merchants.domain.merchant import App, Merchant
 from tael.payments.domain.payment import FIRST_CHECK, Payment
 from tael.payments.outcomes import record_outcome
 from tael.payments.verification import AnswerChecks
+from tael.services import Services, ServiceSettings, services_over
 from tael_demo.testing.folders import new_folder
 from tests.support.store import incidents_of
 
@@ -102,7 +102,7 @@ async def _services(cells: Cells, clock: Clock) -> AsyncIterator[Services]:
     environment = ChannelEnvironment(StubTransport(), clock, note, urls, "", "")
     channels = {WECHAT: installed_protocols().named(WECHAT).open_channel(environment)}
     async with Transport() as to_merchants:
-        yield services_over(store, channels, to_merchants, clock, "http://gateway")
+        yield services_over(store, channels, to_merchants, clock, ServiceSettings("http://gateway"))
 
 
 async def _add_accounts(services: Services, number: int) -> list[tuple[str, str]]:

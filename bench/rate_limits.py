@@ -36,12 +36,12 @@ from tael.api.address_guard import AddressGuard
 from tael.audit_log.domain.entry import Origin
 from tael.base.moments import UTC8
 from tael.cli.listener import listen, start_api
-from tael.main import open_store
 from tael.merchants.domain.merchant import Merchant
 from tael.merchants.domain.rate_limits import GrantRequest, RateLimits
 from tael.merchants.rate_limit_totals import RateLimitTotals
 from tael.merchants.rate_limiter import MAX_WAIT_S, RateLimiter
 from tael.merchants.store.rate_limits import RateLimitRows
+from tael.stores import open_store
 from tael_demo.demo import settings_of
 from tael_demo.seed import PUBLISHED_APPCODE, PUBLISHED_MCHID, seed
 from tael_demo.stack import DemoPaths, DemoStack, answers, running_wallets

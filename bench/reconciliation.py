@@ -43,7 +43,7 @@ def main() -> None:
 async def _measure(folder: Path, lines: int, errors: int) -> str:
     from tael.base.money import Money
     from tael.db.migrate import migrate
-    from tael.main import payments_over
+    from tael.services import ServiceSettings, payments_over
     from tael_demo.embedded.server import EmbeddedPostgres
     from tests.support.alipay import TestClock
     from tests.support.statements import DAY, ONE_DAY, paid_line, reconciled, stored
@@ -56,7 +56,7 @@ async def _measure(folder: Path, lines: int, errors: int) -> str:
             await with_a_merchant(store)
             await store.database.execute(FILL, NOW, lines)
             await store.database.execute(ENTRIES)
-            gateway = payments_over(store, {}, TestClock(NOW), "")
+            gateway = payments_over(store, {}, TestClock(NOW), ServiceSettings(""))
             content = [
                 paid_line(f"2026010201009900{n:08d}", Money(100 + (n <= errors), "HKD"), wallet_ref=f"t{n}")
                 for n in range(1, lines + 1 - errors)

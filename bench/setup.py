@@ -12,10 +12,10 @@ from tael.base.cipher import Cipher
 from tael.base.key_ring import key_ring
 from tael.base.secret import Secret
 from tael.db.cells import Cells
-from tael.main import stores_over
 from tael.merchants.domain.merchant import App, Merchant
 from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import Payment
+from tael.stores import stores_over
 
 MCHID: Final = "BENCHMERCHANT001"
 ACCOUNT_ID: Final = "benchaccount000000000001"

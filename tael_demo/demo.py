@@ -21,8 +21,9 @@ from tael.base.cipher import DecryptionFailed
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, fail, refused
 from tael.config import BadSettings, Settings, checked_database_url, read_settings
 from tael.db.cells import MAX_CELL
-from tael.main import clock_of, open_store
 from tael.merchants.domain.merchant import UnmatchedPolicy
+from tael.services import clock_of
+from tael.stores import open_store
 from tael_demo.addresses import Addresses, kept_addresses
 from tael_demo.embedded.server import EmbeddedPostgresError
 from tael_demo.reset import close_to_others, throw_away

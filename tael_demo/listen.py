@@ -20,9 +20,10 @@ from tael.base.transport import Answer, NoAnswer, NothingSent, Result, Transport
 from tael.cli.finding import DataOption, found_settings, with_stores
 from tael.cli.inputs import is_loopback_host
 from tael.cli.showing import UNUSABLE, printable, refused
-from tael.main import Stores, clock_of
 from tael.operations.store import Store
 from tael.qfpay.webhook_bodies import WebhookRenderer
+from tael.services import clock_of
+from tael.stores import Stores
 from tael.webhooks.domain.webhook import is_acknowledged
 from tael.webhooks.follower import Follower, forward
 from tael.webhooks.store.queue import DueWebhook

@@ -10,11 +10,11 @@ from tael.audit_log.domain.entry import Origin
 from tael.cli.cell_answers import Answers, in_every_cell
 from tael.cli.finding import DataOption, change_stores
 from tael.cli.showing import JsonOption, refused, show_json, show_rows
-from tael.main import Stores
 from tael.operations.ciphertexts import count_ciphertexts
 from tael.operations.store import Store
 from tael.recovery.after_restore import apply_after_restore, look_after_restore
 from tael.recovery.store.restored import Restored
+from tael.stores import Stores
 
 COLUMNS: Final = ("what", "found", "do")
 #: What to do about each member of the report, in the order of use.

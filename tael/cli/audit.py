@@ -14,8 +14,8 @@ from tael.cli.cell_answers import Answers, in_every_cell, newest_first
 from tael.cli.finding import DataOption, with_stores
 from tael.cli.showing import JsonOption, show_json, show_rows
 from tael.db.tables import Home
-from tael.main import Stores
 from tael.operations.store import Store
+from tael.stores import Stores
 
 audit: Final = typer.Typer(help="Show the audit log.", no_args_is_help=True)
 

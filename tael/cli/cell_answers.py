@@ -15,8 +15,8 @@ from tael.cli.finding import why_down
 from tael.cli.showing import IMPOSSIBLE, refused
 from tael.db.cells import FIRST, NoSuchCell
 from tael.db.database import StoreUnavailable
-from tael.main import Stores
 from tael.operations.store import Store
+from tael.stores import Stores
 
 Answer = TypeVar("Answer")
 #: A command's time, or the origin of its change.

@@ -24,11 +24,11 @@ from tael.db.citus import CannotMove, move_cell
 from tael.db.database import PATIENT, StoreUnavailable, budget
 from tael.db.migrate import locations_in
 from tael.db.server import read_server
-from tael.main import Stores
 from tael.operations.cells import CELL_CHECKS, WrongServers, add_cell, change_cell, note_move
 from tael.operations.problem import Problem
 from tael.operations.server_checks import NEEDED_FOR_ROWS, PART_CHECKS
 from tael.operations.store import Store
+from tael.stores import Stores
 
 cells: Final = typer.Typer(
     cls=group_in_order("add", "set", "move", "list", "check"),

@@ -8,8 +8,8 @@ from tael.base.cipher import DecryptionFailed
 from tael.cli.inputs import is_loopback_host
 from tael.config import BadSettings, Settings
 from tael.db.database import StoreUnavailable
-from tael.main import open_store
 from tael.merchants.domain.merchant import PUBLISHED_KEY
+from tael.stores import open_store
 
 
 def refuse_demo_settings(settings: Settings, *, allow_http: bool) -> None:

@@ -22,11 +22,12 @@ from tael.config import BadSettings, Settings, read_settings
 from tael.db.cells import FIRST, CellLocation, Cells
 from tael.db.database import Database, StoreUnavailable
 from tael.db.server import Server, read_server
-from tael.main import Stores, clock_of, open_stores
 from tael.operations.problem import Problem
 from tael.operations.row_checks import CELL_ROW_CHECKS, ROW_CHECKS, RowCheck
 from tael.operations.server_checks import NEEDED_FOR_ROWS, PART_CHECKS, SERVER_CHECKS, Expected
 from tael.operations.store import Store
+from tael.services import clock_of
+from tael.stores import Stores, open_stores
 
 COLUMNS: Final = ("check", "state", "problem", "remedy")
 #: Files with secrets, unless the variable itself is set.

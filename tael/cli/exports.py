@@ -13,13 +13,13 @@ from tael.cli import inputs
 from tael.cli.cell_answers import Answers, in_cell_of_merchant, in_cell_of_number, in_cells_of_merchant
 from tael.cli.finding import DataOption, with_stores
 from tael.cli.showing import UNUSABLE, refused
-from tael.main import Stores
 from tael.operations.store import Store
 from tael.settlement.domain.payout import Payout
 from tael.settlement.exports import Format
 from tael.settlement.movement_export import Period, export_movements
 from tael.settlement.payout_export import export_payout, export_payouts, payouts_ended
 from tael.settlement.store.payouts import Payouts
+from tael.stores import Stores
 
 FormatOption = Annotated[
     Format, typer.Option("--format", help="For spreadsheets, for programs, or for printing.")

@@ -23,8 +23,9 @@ from tael.cli.origin import origin_of_command
 from tael.cli.showing import UNUSABLE, refused
 from tael.config import BadSettings, Settings, read_settings
 from tael.db.database import SchemaOutdated, StoreUnavailable
-from tael.main import Stores, clock_of, open_channels, open_stores
 from tael.operations.store import Store
+from tael.services import clock_of, open_channels
+from tael.stores import Stores, open_stores
 
 if TYPE_CHECKING:
     from tael.channels.base import Channel, NoteAnswer

@@ -16,8 +16,8 @@ from tael.base.money import Money
 from tael.cli.cell_answers import Answers, in_every_cell
 from tael.cli.finding import DataOption, with_stores
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.main import Stores
 from tael.operations.store import Store
+from tael.stores import Stores
 
 ledger: Final = typer.Typer(help="Verify the ledger.", no_args_is_help=True)
 

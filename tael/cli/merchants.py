@@ -16,7 +16,6 @@ from tael.cli import inputs
 from tael.cli.cell_answers import in_cell, in_cells_of_merchant
 from tael.cli.finding import DataOption, change_store, change_stores, with_store, with_stores
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.main import Stores
 from tael.merchants.apps import NoSuchApp
 from tael.merchants.domain.application import Decision, DecisionImpossible, shown
 from tael.merchants.domain.changes import MAX_AMOUNT_MINOR, MAX_RATE, MAX_VOLUME_MINOR, MerchantChanges
@@ -35,6 +34,7 @@ from tael.merchants.store.applications import CurrencyFixed
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
 from tael.payments.domain.volume import Volume, period_of
+from tael.stores import Stores
 
 merchants: Final = typer.Typer(help="Manage merchants.", no_args_is_help=True)
 

@@ -15,7 +15,8 @@ from tael.base.admission import Admission
 from tael.cli.http1 import Http1Protocol
 from tael.cli.http_server import SecondaryServer, config_of, limits_of
 from tael.config import HttpLimits
-from tael.main import CellServices, ops_application
+from tael.main import ops_application
+from tael.services import CellServices
 
 #: A monitoring system needs a few.
 MAX_OPS_CONNECTIONS: Final = 50

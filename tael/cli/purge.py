@@ -14,9 +14,9 @@ from tael.cli.cell_answers import Answers, in_every_cell
 from tael.cli.finding import DataOption, change_stores
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_rows
 from tael.db.tables import Home
-from tael.main import Stores
 from tael.operations.store import Store
 from tael.retention.purge import Purged, TooRecent, purge_before
+from tael.stores import Stores
 
 #: Days as a text; nothing was stored a century ago.
 DAYS: Final = re.compile(r"([0-9]{1,5})d")

@@ -23,7 +23,6 @@ from tael.cli.reconciliation_rows import (
     side_by_side,
 )
 from tael.cli.showing import UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
-from tael.main import Stores, clock_of, payments_over, reconciliation_over
 from tael.merchants.domain.account import UnknownProtocol
 from tael.operations.store import Store
 from tael.reconciliation.domain.difference import Difference, DifferenceKind
@@ -37,6 +36,8 @@ from tael.reconciliation.review import (
     resolve_difference,
 )
 from tael.reconciliation.runs import reconcile_statement
+from tael.services import ServiceSettings, clock_of, payments_over, reconciliation_over
+from tael.stores import Stores
 
 reconciliation: Final = typer.Typer(
     help="Compare the wallets' statements with our records.", no_args_is_help=True
@@ -101,7 +102,7 @@ def _run(
 
         async def run(store: Store, origin: Origin) -> list[Reconciliation]:
             settings = found_settings(data)
-            payments = payments_over(store, channels, clock_of(settings), settings.public_url)
+            payments = payments_over(store, channels, clock_of(settings), ServiceSettings.of(settings))
             of_cell = stores.of_cell.map(lambda each: each.payments).of
             context = reconciliation_over(store, replace(payments, of_cell=of_cell))
             statements = store.reconciliations.current_statements(account_id, first, last)

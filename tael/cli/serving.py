@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 
 from tael.base.admission import Admission
+from tael.base.logs import configure_logs
 from tael.cli.garbage import collect_rarely
 from tael.cli.http1 import Http1Protocol
 from tael.cli.http_server import SecondaryServer, config_of, limits_of
@@ -23,8 +24,9 @@ from tael.cli.listener import start_api
 from tael.cli.ops_port import serving_ops
 from tael.cli.processes import Supervisor
 from tael.config import HttpLimits, Settings
-from tael.main import CellServices, application, configure_logs, open_services
+from tael.main import application
 from tael.qfpay.codes import BAD_MESSAGE, OUT_OF_SERVICE
+from tael.services import CellServices, open_services
 
 WATCH_S: Final = 0.2
 #: Time for requests in progress to finish after the process is asked to end.

@@ -44,7 +44,6 @@ from tael.cli.statement_rows import (
     shown_remittance,
     shown_row,
 )
-from tael.main import Stores
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.statements.domain.conversion import Conversion
@@ -56,6 +55,7 @@ from tael.statements.files import StatementFile, is_stored_content, original_of,
 from tael.statements.imports import AnotherIsCurrent, Imported, ImportOptions, account_of, import_statement
 from tael.statements.schedule import schedule_account
 from tael.statements.store.statements import MAX_LISTED
+from tael.stores import Stores
 
 statements: Final = typer.Typer(help="Import and inspect the wallets' statements.", no_args_is_help=True)
 

@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
+from tael.base.logs import configure_logs
 from tael.cli.garbage import collect_rarely
 from tael.config import Settings
-from tael.main import configure_logs, open_services, work_until
+from tael.main import work_until
+from tael.services import open_services
 
 
 def work(settings: Settings, ops: socket.socket | None = None) -> None:

@@ -22,7 +22,8 @@ from tael.cli.demo_folder import CLOCK
 from tael.cli.isolation import without_callers
 from tael.cli.listener import start_api
 from tael.cli.processes import die_with, end, start
-from tael.main import clock_of, open_store
+from tael.services import clock_of
+from tael.stores import open_store
 from tael_demo.demo import addresses_of, settings_of
 from tael_demo.payer import Payer
 from tael_demo.reconcile import gateway_books, live_orders, planting

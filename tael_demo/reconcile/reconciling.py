@@ -24,12 +24,13 @@ from tael.channels.base import Channel
 from tael.channels.registry import installed_protocols
 from tael.channels.statements import StatementFormat, StatementKind
 from tael.config import Settings, read_settings
-from tael.main import clock_of, open_channels, open_store, payments_over, reconciliation_over
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.reconciliation.runs import ReconciliationContext, reconcile_statement
+from tael.services import ServiceSettings, clock_of, open_channels, payments_over, reconciliation_over
 from tael.statements.downloads import fetch_statement
 from tael.statements.imports import Imported
+from tael.stores import open_store
 from tael_demo.reconcile.reports import bank_rows, difference_rows, remittance_rows
 from tael_demo.seed import origin_of_demo
 
@@ -151,7 +152,8 @@ async def compare_all(gateway: Gateway, month: Month, on_progress: OnProgress) -
     """Compares the stored statements with the gateway's records, account by account, as `tael reconcile run` does."""
     accounts = await gateway.store.accounts.all()
     context = reconciliation_over(
-        gateway.store, payments_over(gateway.store, gateway.channels, gateway.clock, PUBLIC_URL)
+        gateway.store,
+        payments_over(gateway.store, gateway.channels, gateway.clock, ServiceSettings(PUBLIC_URL)),
     )
     slots, done = asyncio.Semaphore(CONCURRENCY), 0
 

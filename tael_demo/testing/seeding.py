@@ -17,7 +17,7 @@ from tael.base.clock import DemoClock
 from tael.base.key_ring import key_ring
 from tael.cli.demo_folder import CLOCK, ENCRYPTION_KEY
 from tael.db.cells import Cells
-from tael.main import stores_over
+from tael.stores import stores_over
 from tael_demo.cells import migrate_cells
 from tael_demo.seed import PLANS, DemoApp, seed
 from tael_demo.testing.template import APPS, CA_FILE

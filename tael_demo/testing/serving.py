@@ -15,15 +15,17 @@ from typing import Any, Final
 
 from tael.base.egress import EgressPolicy
 from tael.base.key_file import read_key_file
+from tael.base.logs import configure_logs
 from tael.base.secret import Secret
 from tael.cli.demo_folder import CLOCK, DOCUMENTS, ENCRYPTION_KEY
 from tael.cli.http_server import SecondaryServer
 from tael.cli.serving import listener_config
 from tael.config import Settings
-from tael.main import Services, configure_logs, open_services, work_until
+from tael.main import work_until
 from tael.merchants.apps import change_app
 from tael.merchants.domain.changes import AppChanges
 from tael.merchants.domain.merchant import Style
+from tael.services import Services, open_services
 from tael_demo.seed import origin_of_demo
 from tael_demo.testing.template import CA_FILE
 

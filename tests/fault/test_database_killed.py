@@ -15,8 +15,8 @@ from urllib.request import urlopen
 
 from tael.db.cells import CellLocation, url_on
 from tael.db.migrate import migrate, migrate_cell
-from tael.main import Stores
 from tael.operations.cells import add_cell
+from tael.stores import Stores
 from tael_demo.embedded.server import EmbeddedPostgres
 from tests.support.payment_load import (
     ENOUGH,

@@ -14,9 +14,9 @@ from typing import Final
 
 from tael.base.clock import DemoClock
 from tael.cli.processes import Child, start
-from tael.main import open_store
 from tael.merchants.domain.changes import AppChanges, MerchantChanges
 from tael.merchants.domain.merchant import UnmatchedPolicy
+from tael.stores import open_store
 from tael_demo.demo import settings_of
 from tael_demo.embedded.server import EmbeddedPostgres
 from tael_demo.seed import DemoApp, seed

@@ -20,7 +20,7 @@ from typing import Any, Final
 import aiohttp
 
 from tael.db.cells import Cells
-from tael.main import stores_over
+from tael.stores import stores_over
 from tests.end_to_end.rig import END_LIMIT_S, ROOT
 from tests.integration.api.test_rate_limits import signed
 from tests.support.micropay import Micropay

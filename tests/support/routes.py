@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Final, cast
 
-from tael.main import Services
+from tael.services import Services
 from tests.support.values import PROTOCOLS
 
 CHANNELS: Final = {

@@ -8,11 +8,11 @@ from tael.audit.verification import audit_books
 from tael.base.money import Money
 from tael.channels.outcomes import Outcome, Paid
 from tael.incidents.domain.incident import Incident
-from tael.main import Services
 from tael.operations.store import Store
 from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State
 from tael.payments.notices import NoticeRefused
+from tael.services import Services
 from tael.unmatched.domain.unmatched import UnmatchedPayment, UnmatchedState
 from tests.support.alipay import TestClock
 from tests.support.crashing import Process

@@ -1,12 +1,12 @@
 """The services of one process around a gateway that a test has made."""
 
 from tael.base.transport import Transport
-from tael.main import Services, rate_limiter_over
 from tael.merchants.domain.rate_limits import NO_LIMITS, RateLimits
 from tael.operations.store import Store
 from tael.payments.context import PaymentContext
 from tael.payments.page_links import PageLinks
 from tael.qfpay.webhook_bodies import WebhookRenderer
+from tael.services import Services, rate_limiter_over
 from tael.unmatched.advance import UnmatchedContext
 from tael.webhooks.delivery import DeliveryContext
 from tests.support.rate_limits import PATIENT_S

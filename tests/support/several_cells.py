@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from tael.cli.app import app
 from tael.db.cells import CellLocation, Cells
-from tael.main import Stores, stores_over
 from tael.operations.cells import add_cell
+from tael.stores import Stores, stores_over
 from tests.support.ports import HOST, reserved_ports
 from tests.support.store import CIPHER, NODE
 from tests.support.values import ORIGIN

@@ -9,13 +9,13 @@ from typing import Any, Final
 from tael.base import ids
 from tael.base.money import Money
 from tael.channels.statements import LineType, StatementKind, StatementLine
-from tael.main import reconciliation_over
 from tael.merchants.domain.account import Account
 from tael.operations.store import Store
 from tael.payments.context import PaymentContext
 from tael.reconciliation.domain.difference import Difference
 from tael.reconciliation.domain.reconciliation import Reconciliation
 from tael.reconciliation.runs import reconcile_statement
+from tael.services import reconciliation_over
 from tael.statements.domain.statement import Source, Statement
 from tael.statements.store.statements import CompleteStatement
 from tests.support.values import AMOUNT, NOW, ORIGIN, a_wechat_account, origin_at

@@ -12,13 +12,13 @@ from tael.db.database import MIGRATIONS, Database
 from tael.db.tables import Home
 from tael.incidents.store.incidents import Incidents, IncidentsOf
 from tael.ledger.domain.entries import Entry
-from tael.main import stores_over
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.operations.store import Store
 from tael.payments.domain.entries import payment_entry
 from tael.payments.domain.payment import Payment
 from tael.payments.store.payments import Change
 from tael.payments.store.tables import PaymentTables
+from tael.stores import stores_over
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
 from tests.support.cells import current as current_cell

@@ -14,7 +14,7 @@ from tael.base.errors import TaelError
 from tael.base.pay_types import PayType, Wallet
 from tael.db.serials import Serials
 from tael.jobs.runner import run_once
-from tael.main import Services, all_jobs, services_over
+from tael.main import all_jobs
 from tael.operations.store import Store, store_over
 from tael.payments.closes import CloseRequest, close_payment
 from tael.payments.context import PaymentContext
@@ -23,6 +23,7 @@ from tael.payments.notices import NoticeRefused, notified_account, receive_notic
 from tael.payments.opening import PaymentRequest, open_payment
 from tael.payments.refunds import RefundRequest, refund_payment
 from tael.payments.reversals import ReversalRequest, reverse_payment
+from tael.services import Services, ServiceSettings, services_over
 from tests.support.alipay import TestClock
 from tests.support.crashing import Crash, CrashingChannel, CrashingDatabase, CrashingTransport, Process
 from tests.support.fake_wallet import FakeWallet, Payer
@@ -78,7 +79,7 @@ class World:
             },
             CrashingTransport(process, self.received),
             self.clock,
-            "http://127.0.0.1:8000",
+            ServiceSettings("http://127.0.0.1:8000"),
         )
 
     def gateway(self, process: Process) -> PaymentContext:

@@ -15,8 +15,8 @@ from tael.cli.app import app
 from tael.cli.deployment import refuse_demo_settings
 from tael.config import ALIPAY_INSTORE, ALIPAY_ONLINE, WECHAT, BadSettings, HttpLimits, read_settings
 from tael.db.database import Limits
-from tael.main import limits_of
 from tael.merchants.domain.rate_limits import NO_LIMITS, RateLimits
+from tael.stores import limits_of
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 GOOD = {"TAEL_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/tael", "TAEL_ENCRYPTION_KEY": KEY}

@@ -32,7 +32,7 @@ raise RuntimeError("the end")
 """
 
 
-@pytest.mark.parametrize("module", ["tael.main", "tael_sandbox.logs"])
+@pytest.mark.parametrize("module", ["tael.base.logs", "tael_sandbox.logs"])
 def test_every_line_is_an_object(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "default", "-c", PROGRAM.format(module=module)],
@@ -60,7 +60,7 @@ REQUESTS = """
 import asyncio, logging
 import structlog
 from tael.base.log_context import Serving
-from tael.main import configure_logs
+from tael.base.logs import configure_logs
 
 configure_logs()
 log = structlog.get_logger()

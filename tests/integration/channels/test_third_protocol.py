@@ -20,7 +20,8 @@ from werkzeug import Request, Response
 
 from tael.channels.registry import GROUP, installed_protocols
 from tael.config import read_settings
-from tael.main import Services, all_jobs, application, open_services
+from tael.main import all_jobs, application
+from tael.services import Services, open_services
 from tests.support.made_up_protocol import WALLET_URL, MadeUpAccount
 from tests.support.operator import Operator, operator_of
 

@@ -13,8 +13,9 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tael.config import read_settings
-from tael.main import application, open_services
+from tael.main import application
 from tael.operations.store import Store
+from tael.services import open_services
 from tests.integration.api.test_rate_limits import call, signed
 from tests.integration.channels.test_wallet_pools import ALIPAY_CODE, alipay
 from tests.integration.cli.test_listeners import gateway as process_of_gateway

@@ -12,13 +12,13 @@ from aiohttp import web
 from tael.base.money import Money
 from tael.base.pay_types import PAY_TYPES
 from tael.config import read_settings
-from tael.main import open_services
 from tael.operations.store import Store
 from tael.payments.context import PaymentContext
 from tael.payments.domain.payment import Payment, State
 from tael.payments.opening import PaymentRequest, open_payment
 from tael.qfpay import codes
 from tael.qfpay.shown import shown_respcd
+from tael.services import open_services
 from tests.support.alipay import wallet_signature, xml_answer
 from tests.support.serving import serving
 from tests.support.store import ENCRYPTION_KEY

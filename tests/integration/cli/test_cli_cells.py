@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from tael.cli.app import app
 from tael.db.roles import ROLES
-from tael.main import Stores
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.operations.store import Store
+from tael.stores import Stores
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 from tael_demo.embedded.server import EmbeddedPostgres

@@ -13,8 +13,8 @@ from tael.db import cells as db_cells
 from tael.db.cells import CellLocation, Cells, NoSuchCell, number_in
 from tael.db.database import Database, Limits, SchemaOutdated, StoreUnavailable
 from tael.db.migrate import migrate_cell
-from tael.main import Stores, stores_over
 from tael.operations.cells import WrongServers, add_cell, change_cell
+from tael.stores import Stores, stores_over
 from tests.integration.payments.test_recording import gateway_over
 from tests.support.store import CIPHER, NODE, opened
 from tests.support.values import MCHID, ORIGIN, a_merchant, a_payment, an_app

@@ -12,7 +12,6 @@ from tael.base.errors import UnderMaintenance
 from tael.base.key_ring import key_ring
 from tael.base.secret import Secret
 from tael.db.cells import Cells
-from tael.main import stores_over
 from tael.merchants.apps import NoSuchApp, OverlapLasts, add_app, change_app, new_app, rotate_key
 from tael.merchants.credential_cache import CredentialCache
 from tael.merchants.domain.changes import AppChanges, MerchantChanges
@@ -29,6 +28,7 @@ from tael.merchants.merchants import (
 )
 from tael.merchants.store.merchants import AlreadyThere
 from tael.operations.store import Store
+from tael.stores import stores_over
 from tael.webhooks.domain.webhook import WebhookKind, WebhookState
 from tael.webhooks.resending import NoSuchWebhook, resend_exhausted, resend_webhooks
 from tael.webhooks.store.webhooks import NotificationStatus

@@ -10,11 +10,11 @@ from typing import Final
 import pytest
 
 from tael.db.database import StoreUnavailable
-from tael.main import rate_limiter_over
 from tael.merchants.domain.rate_limits import MINUTE_S, SECOND_S, GrantRequest, RateLimits
 from tael.merchants.rate_limiter import MAX_WAIT_S, PAUSE, RateLimiter
 from tael.merchants.store.rate_limits import RateLimitRows
 from tael.operations.store import Store
+from tael.services import rate_limiter_over
 from tests.support.alipay import TestClock
 from tests.support.rate_limits import MERCHANT, PATIENT_S, Ledger, burst, is_admitted, saturated
 from tests.support.store import count_of, entered_store

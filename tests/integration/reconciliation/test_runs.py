@@ -13,7 +13,6 @@ from tael.channels.statements import LineType, StatementKind
 from tael.incidents.domain.incident import IncidentKind
 from tael.ledger.domain.entries import Entry, EntryKind
 from tael.ledger.store.entries import write_entries
-from tael.main import reconciliation_over
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment
 from tael.payments.domain.reversal import ReversalState
@@ -22,6 +21,7 @@ from tael.reconciliation.domain.reconciliation import SideTotal
 from tael.reconciliation.review import resolve_difference
 from tael.reconciliation.runs import reconcile_statement
 from tael.reconciliation.store import reconciliations
+from tael.services import reconciliation_over
 from tests.support.scene import Scene
 from tests.support.statements import (
     DAY,

@@ -16,7 +16,7 @@ from tael.base.secret import Secret
 from tael.base.transport import Answer, NothingSent, Transport
 from tael.channels.outcomes import NotSent
 from tael.config import read_settings
-from tael.main import open_services
+from tael.services import open_services
 from tests.support.ports import reserved_ports
 from tests.support.wechat import account as wechat_account
 from tests.support.wechat import order
