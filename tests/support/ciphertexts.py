@@ -14,6 +14,7 @@ from tael.merchants.sign_up import SignUpContext, sign_up
 from tael.merchants.store.document_files import DocumentFiles
 from tael.merchants.store.document_places import Folder
 from tael.operations.store import Store
+from tests.support import citus
 from tests.support.store import CIPHER
 from tests.support.values import NOW, ORIGIN, an_app
 from tests.unit.merchants.test_application import an_application
@@ -25,9 +26,10 @@ FROM information_schema.table_constraints AS c
 JOIN information_schema.key_column_usage AS k USING (constraint_schema, constraint_name, table_name)
 WHERE c.table_schema IN ('public', 'cell_00') AND c.constraint_type = 'PRIMARY KEY' GROUP BY 1
 """
-COLUMNS = """
+COLUMNS = f"""
 SELECT table_name, column_name FROM information_schema.columns
-WHERE table_schema IN ('public', 'cell_00') AND column_name LIKE '%\\_encrypted' ORDER BY 1, 2
+WHERE table_schema IN ('public', 'cell_00') AND column_name LIKE '%\\_encrypted' AND table_name !~ '{citus.SHARD}'
+ORDER BY 1, 2
 """
 SCANS = [Scan(kind, "application/pdf", kind.value.encode() * 9) for kind in list(DocumentKind)[:3]]
 

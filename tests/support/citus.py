@@ -1,7 +1,7 @@
-"""A given server with Citus for tests: the directory in reference tables, and two cells, each on a node of its own.
+"""A given cluster with Citus for tests: the directory on all nodes, and two cells, each on a node of its own.
 
-`TAEL_TEST_CITUS` is the URL of the coordinator's database, for a superuser. The extension exists there and on two or
-more workers, which are added. What an earlier run has left in the schemas is dropped. One run at a time, without `-n`.
+`TAEL_TEST_CITUS` is the URL of a database of the coordinator, for a superuser, in which two or more workers are added.
+Tests create databases of their own on all nodes, and drop them. One run at a time, without `-n`.
 """
 
 import os
@@ -17,24 +17,31 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import psycopg
 import pytest
-import sqlparse
 from psycopg import sql
 
+from tael.db.cells import CellLocation
+from tael.db.citus import move_cell
 from tael.db.database import MIGRATIONS
+from tael.db.migrate import migrate, migrate_cell
 from tael.db.tables import Home
 
 COORDINATOR: Final = os.environ.get("TAEL_TEST_CITUS", "")
+#: The name of a shard, which connections of the gateway see besides the tables.
+SHARD: Final = "_[0-9]{6}$"
+#: Connections go to the coordinator instead of to the node of the test's cell.
+GOES_THROUGH_COORDINATOR: Final = bool(os.environ.get("TAEL_TEST_CITUS_COORDINATOR"))
 needs_citus: Final = pytest.mark.skipif(not COORDINATOR, reason="TAEL_TEST_CITUS is not set")
-#: For tests of the plans of PostgreSQL itself, with tables that they change.
+#: For tests of PostgreSQL's own plans, of tables, roles and servers that they create or change, and of one cell.
 needs_plain_postgres: Final = pytest.mark.skipif(
-    bool(COORDINATOR), reason="Citus plans otherwise, and changes tables on its coordinator only"
+    bool(COORDINATOR),
+    reason="Citus plans otherwise, changes tables on its coordinator only, and has two cells in tests",
 )
 
+#: The database of tests, which is created on each node, and the one in the URL.
+TESTS: Final = "tael_tests"
+GIVEN: Final = urlsplit(COORDINATOR).path.removeprefix("/")
 DIRECTORY: Final = "public"
 CELLS: Final = ("cell_00", "cell_01")
-TABLES: Final = """
-SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind = 'r'
-"""
 NODE: Final = """
 SELECT DISTINCT s.nodename, s.nodeport FROM citus_shards AS s JOIN pg_class AS c ON c.oid = s.table_name
 WHERE c.relnamespace = to_regnamespace(%s)
@@ -49,12 +56,15 @@ SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::integer, current_s
 """
 NODES: Final = "SELECT nodename, nodeport FROM pg_dist_node ORDER BY groupid"
 
-CREATED: Final = [
-    name
+#: The tables of each home, each behind those that it references.
+CREATED: Final = {
+    home: [
+        name
+        for path in sorted((MIGRATIONS / home).glob("*.sql"))
+        for name in re.findall(r"^CREATE TABLE (\w+) \(", path.read_text("utf-8"), re.MULTILINE)
+    ]
     for home in Home
-    for path in sorted((MIGRATIONS / home).glob("*.sql"))
-    for name in re.findall(r"^CREATE TABLE (\w+) \(", path.read_text("utf-8"), re.MULTILINE)
-]
+}
 
 MAX_STARTS: Final = 40
 START_AGAIN_S: Final = 0.25
@@ -75,14 +85,12 @@ class Node:
     def address(self) -> str:
         return f"{self.host}:{self.port}"
 
-    def url(self, *path: str) -> str:
-        """Of connections to it, with this search path."""
-        query = urlencode({"options": f"-csearch_path={','.join(path)}"})
-        return urlunsplit(urlsplit(COORDINATOR)._replace(netloc=self._netloc, query=query))
-
-    def url_of(self, database: str) -> str:
-        """Of another of its databases."""
-        return urlunsplit(urlsplit(COORDINATOR)._replace(netloc=self._netloc, path=f"/{database}"))
+    def url(self, *path: str, database: str = TESTS) -> str:
+        """Of connections to one of its databases, with this search path."""
+        query = urlencode({"options": f"-csearch_path={','.join(path)}"}) if path else ""
+        return urlunsplit(
+            urlsplit(COORDINATOR)._replace(netloc=self._netloc, path=f"/{database}", query=query)
+        )
 
     @property
     def _netloc(self) -> str:
@@ -90,7 +98,7 @@ class Node:
 
     def kill(self) -> "Killed":
         """End its server, which must be on this machine, without any warning."""
-        with psycopg.connect(self.url()) as connection:
+        with psycopg.connect(self.url(database=GIVEN)) as connection:
             pid, folder, programs = connection.execute(SERVER).fetchone() or (0, "", "")
         os.kill(int(str(pid)), signal.SIGKILL)
         return Killed(str(folder), str(programs))
@@ -117,22 +125,17 @@ class Killed:
         raise AssertionError(f"{self.folder} does not start")
 
 
-def create_schemas() -> None:
-    """Create the directory and the cells."""
-    with _connected() as connection:
-        for cell in CELLS:
-            _execute(connection, "DROP SCHEMA IF EXISTS {} CASCADE", cell)
-        for table in reversed(_tables(connection, DIRECTORY)):
-            _execute(connection, "DROP TABLE {} CASCADE", table)
-        _migrate(connection, Home.DIRECTORY)
-        for table in _tables(connection, DIRECTORY):
-            connection.execute("SELECT create_reference_table(%s)", [table])
-        for cell in CELLS:
-            connection.execute("SET citus.enable_schema_based_sharding = on")
-            _execute(connection, "CREATE SCHEMA {}", cell)
-            _execute(connection, "SET search_path = {}", cell)
-            _migrate(connection, Home.CELL)
-        connection.execute(ADD_CELLS)
+@contextmanager
+def migrated() -> Iterator[str]:
+    """The URL of the database of tests, with two cells, each on a node of its own."""
+    with database(TESTS) as url:
+        migrate(url)
+        migrate_cell(url, CellLocation(1))
+        with _connected() as connection:
+            connection.execute(ADD_CELLS)
+        for cell, node in zip(CELLS, nodes()[1:], strict=False):
+            move_cell(url, cell, node.address)
+        yield url
 
 
 def node_of(cell: str) -> Node:
@@ -144,7 +147,7 @@ def node_of(cell: str) -> Node:
 
 def nodes() -> list[Node]:
     """The coordinator, then the workers."""
-    with _connected() as connection:
+    with psycopg.connect(COORDINATOR) as connection:
         return [Node(str(host), int(str(port))) for host, port in connection.execute(NODES)]
 
 
@@ -152,7 +155,7 @@ def empty_tables() -> None:
     """Delete all rows, and insert those of each cell again."""
     with _connected() as connection, connection.transaction():
         for schema in (*CELLS, DIRECTORY):
-            for table in reversed(_tables(connection, schema)):
+            for table in reversed(CREATED[Home.DIRECTORY if schema == DIRECTORY else Home.CELL]):
                 _execute(connection, "DELETE FROM {}.{}", schema, table)
         connection.execute(ADD_CELLS)
         for number, cell in enumerate(CELLS):
@@ -166,10 +169,10 @@ def database(name: str) -> Iterator[str]:
     _drop(name, cluster)
     try:
         for node in cluster:
-            _execute_at(node.url(), "CREATE DATABASE {}", name)
-            _execute_at(node.url_of(name), "CREATE EXTENSION citus")
+            _execute_at(node.url(database=GIVEN), "CREATE DATABASE {}", name)
+            _execute_at(node.url(database=name), "CREATE EXTENSION citus")
         coordinator, *workers = cluster
-        with psycopg.connect(coordinator.url_of(name), autocommit=True) as connection:
+        with psycopg.connect(coordinator.url(database=name), autocommit=True) as connection:
             connection.execute(
                 "SELECT citus_set_coordinator_host(%s, %s)", [coordinator.host, coordinator.port]
             )
@@ -184,7 +187,7 @@ def database(name: str) -> Iterator[str]:
 
 def _drop(name: str, cluster: list[Node]) -> None:
     for node in cluster:
-        _execute_at(node.url(), "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        _execute_at(node.url(database=GIVEN), "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 def _execute_at(url: str, statement: LiteralString, *names: str) -> None:
@@ -193,21 +196,7 @@ def _execute_at(url: str, statement: LiteralString, *names: str) -> None:
 
 
 def _connected() -> Connection:
-    return psycopg.connect(COORDINATOR, autocommit=True)
-
-
-def _tables(connection: Connection, schema: str) -> list[str]:
-    """In the order of the migrations: a table is behind those that it references. Citus changes that of their ids."""
-    found = {str(name) for (name,) in connection.execute(TABLES, [schema])}
-    return [name for name in CREATED if name in found]
-
-
-def _migrate(connection: Connection, home: Home) -> None:
-    """As `tael migrate`: each file is a transaction. Citus refuses several statements at once."""
-    for path in sorted((MIGRATIONS / home).glob("*.sql")):
-        with connection.transaction():
-            for statement in sqlparse.split(path.read_text("utf-8")):
-                connection.execute(statement.encode())
+    return psycopg.connect(nodes()[0].url(), autocommit=True)
 
 
 def _add_row(connection: Connection, cell: str, number: int) -> None:

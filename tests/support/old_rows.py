@@ -6,13 +6,17 @@ from typing import Any, Final
 from tael.channels.outcomes import PayCode
 from tael.operations.store import Store
 from tael.payments.domain.payment import Payment
+from tests.support import citus
 from tests.support.store import database_of, paid
 from tests.support.values import MCHID, NOW, a_link, a_payment
 
 OLD: Final = NOW - timedelta(days=100)
 #: Older than 99 days: so are the rows of `finish`.
 AGE: Final = timedelta(days=99)
-TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname IN ('public', 'cell_00') ORDER BY tablename"
+TABLES: Final = f"""
+SELECT tablename FROM pg_tables
+WHERE schemaname IN ('public', 'cell_00') AND tablename !~ '{citus.SHARD}' ORDER BY tablename
+"""
 
 
 async def finish(store: Store, **changes: Any) -> Payment:

@@ -55,8 +55,8 @@ def migrated_server() -> Iterator[str]:
     from tael.db.migrate import migrate  # imported only by tests that need a database
 
     if citus.COORDINATOR:
-        citus.create_schemas()
-        yield citus.COORDINATOR
+        with citus.migrated() as url:
+            yield url
         return
     with open_folder() as folder, EmbeddedPostgres(folder) as postgres:
         for number, name in enumerate(TEMPLATES):
@@ -73,13 +73,14 @@ def migrated_server() -> Iterator[str]:
 def temporary_database(server_url: str, template: str | None = None) -> Iterator[str]:
     """The url of a copy of `template`, which is dropped afterwards even while clients are connected.
 
-    By default it is the one that has the cell of this test. With Citus, it is that of the cell's node, whose tables and
-    those of the directory are empty.
+    By default it is the one that has the cell of this test. With Citus, it is the given one, through the node of the
+    cell or through the coordinator; the tables of cells and directory are empty.
     """
     if citus.COORDINATOR and template is None:
         citus.empty_tables()
         cell = citus.CELLS[cells.current()]
-        yield citus.node_of(cell).url(citus.DIRECTORY, cell)
+        node = citus.nodes()[0] if citus.GOES_THROUGH_COORDINATOR else citus.node_of(cell)
+        yield node.url(citus.DIRECTORY, cell)
         return
     name = f"test_{secrets.token_hex(6)}"
     create_database(server_url, name, template or TEMPLATES[cells.current()])

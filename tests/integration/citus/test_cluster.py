@@ -86,7 +86,7 @@ def rows_of(url: str) -> Rows:
 
 
 def sessions(node: Node, url: str) -> int:
-    with psycopg.connect(node.url_of(url.rpartition("/")[2])) as connection:
+    with psycopg.connect(node.url(database=url.rpartition("/")[2])) as connection:
         (count,) = connection.execute(SESSIONS).fetchone() or (0,)
         return int(str(count))
 

@@ -82,6 +82,6 @@ def test_every_statement_is_one_task_on_the_node_with_its_rows(database_url: str
 
 def test_the_cells_are_on_different_nodes_and_the_directory_on_all(database_url: str) -> None:
     assert citus.node_of(CELLS[0]) != citus.node_of(CELLS[1])
-    with psycopg.connect(citus.COORDINATOR) as connection:
+    with psycopg.connect(citus.nodes()[0].url()) as connection:
         types = connection.execute(TABLE_TYPES).fetchall()
     assert set(types) == {(DIRECTORY, "reference"), *((cell, "schema") for cell in CELLS)}

@@ -23,6 +23,7 @@ from tael.payments.store.reservations import Reservation, Reserved
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook
 from tael_demo.embedded.server import EmbeddedPostgres
+from tests.support.citus import needs_plain_postgres
 from tests.support.operator import Operator, operator_of
 
 NOW = datetime(2026, 1, 1, 4, 0, tzinfo=UTC)
@@ -451,6 +452,7 @@ def test_nothing_is_encrypted_with_another_key_than_the_databases(operator: Oper
     assert len(operator.run_json("app", "list")) == 1
 
 
+@needs_plain_postgres
 def test_a_database_without_tables_is_named(operator: Operator) -> None:
     async def forget(store: Store) -> None:
         await store.directory.execute("DROP TABLE app CASCADE")
@@ -459,12 +461,14 @@ def test_a_database_without_tables_is_named(operator: Operator) -> None:
     assert "tael migrate" in operator.is_refused("app", "list", code=2)
 
 
+@needs_plain_postgres
 def test_a_database_that_refuses_us_is_one_line(operator: Operator) -> None:
     url = operator.environment["TAEL_DATABASE_URL"] + "_not_there"
     other = Operator(operator.environment | {"TAEL_DATABASE_URL": url}, operator.folder)
     assert "does not exist" in other.is_refused("app", "list", code=2)
 
 
+@needs_plain_postgres
 def test_migrate_explains_in_one_line_why_a_database_cannot_be_used(operator: Operator) -> None:
     url = operator.environment["TAEL_DATABASE_URL"]
     user, _, place = url.rpartition("@")

@@ -8,10 +8,13 @@ import pytest
 
 from tael.operations.store import Store
 from tests.integration.recovery.test_after_restore import next_sequences
+from tests.support.citus import needs_plain_postgres
 from tests.support.old_rows import contents
 from tests.support.operator import Operator, fill, operator_of
 from tests.support.store import opened, with_a_merchant
 from tests.support.values import a_payment
+
+pytestmark = needs_plain_postgres
 
 
 async def happened(store: Store) -> None:

@@ -17,9 +17,12 @@ from tael.operations.store import Store
 from tael.reconciliation.domain.difference import DifferenceKind, difference_id_of
 from tests.integration.cli.test_cli_unmatched import HELD, HELD_SYSSN, booked, report
 from tests.integration.cli.test_cli_webhooks import EXHAUSTED, seed_webhooks
+from tests.support.citus import needs_plain_postgres
 from tests.support.operator import Operator, fill, operator_of
 from tests.support.settlement import DAY_0, Moved, close_before, morning_of, move, with_terms
 from tests.support.values import MCHID
+
+pytestmark = needs_plain_postgres
 
 KEY: Final = "0123456789abcdef0123456789abcdef"
 OTHER_KEY: Final = KEY[::-1]

@@ -24,6 +24,7 @@ from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 from tael_demo.embedded.server import EmbeddedPostgres
 from tests.integration.cli.test_cli_unmatched import booked, report
+from tests.support.citus import needs_plain_postgres
 from tests.support.operator import Operator, operator_of
 from tests.support.ports import HOST, reserved_ports
 from tests.support.postgres import (
@@ -41,6 +42,8 @@ from tests.support.several_cells import in_cells, migrate, with_cell, with_cell_
 from tests.support.statements import DAY, ONE_DAY, paid_line, stored
 from tests.support.store import paid, with_a_merchant
 from tests.support.values import APPCODE, MCHID, NOW, ORIGIN, a_merchant, a_payment, a_wechat_account
+
+pytestmark = needs_plain_postgres
 
 OTHER: Final = "mch2"
 #: The third and fourth digit after the day are the cell.

@@ -22,11 +22,14 @@ from tael.db.server import read_server
 from tael.merchants.domain.merchant import PUBLISHED_KEY
 from tael.operations.server_checks import Expected, check_clock
 from tael_demo.embedded.server import EmbeddedPostgres
+from tests.support.citus import needs_plain_postgres
 from tests.support.operator import fill, operator_of
 from tests.support.postgres import create_login, drop_role, logged_in, open_folder, temporary_database
 from tests.support.store import with_a_merchant
 from tests.support.tls_postgres import TlsServer
 from tests.support.values import ORIGIN, an_app
+
+pytestmark = needs_plain_postgres
 
 #: In the order of their dependencies.
 CHECKS: Final = [

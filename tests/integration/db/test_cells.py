@@ -16,9 +16,12 @@ from tael.db.migrate import migrate_cell
 from tael.operations.cells import WrongServers, add_cell, change_cell
 from tael.stores import Stores, stores_over
 from tests.integration.payments.test_recording import gateway_over
+from tests.support.citus import needs_plain_postgres
 from tests.support.store import CIPHER, NODE, opened
 from tests.support.values import MCHID, ORIGIN, a_merchant, a_payment, an_app
 from tests.support.wire import Wire
+
+pytestmark = needs_plain_postgres
 
 if TYPE_CHECKING:
     import asyncpg

@@ -21,6 +21,7 @@ from tael.payments.store.reservations import Reservation, Reserved
 from tael.webhooks.domain.webhook import WebhookState
 from tael.webhooks.store.queue import Attempt, Delivery, DueWebhook
 from tests.integration.payments.test_recording import gateway_over
+from tests.support.citus import needs_plain_postgres
 from tests.support.store import current, opened, paid
 from tests.support.values import (
     BARCODE,
@@ -157,6 +158,7 @@ async def with_due_rows_of(store: Store, table: str, account_id: str, count: int
     )
 
 
+@needs_plain_postgres
 @pytest.mark.parametrize("table", ["payments", "refunds", "reversals"])
 async def test_a_claim_takes_the_share_of_each_account(store: Store, table: str) -> None:
     await store.merchants.add_merchant(a_merchant("mch2"), ORIGIN)
@@ -178,6 +180,7 @@ async def test_a_claim_takes_the_share_of_each_account(store: Store, table: str)
     assert await claimed(50, OF_ANY) == {}
 
 
+@needs_plain_postgres
 async def test_a_long_queue_leaves_part_of_a_claim_to_others(store: Store) -> None:
     for account_id, count in (("alipay-offline", 2), ("wechat1", 40)):
         await with_due_rows_of(store, "payments", account_id, count)

@@ -11,7 +11,6 @@ import pytest
 
 from tael.api.app import Application
 from tael.base.transport import Transport
-from tael.db.cells import Cells
 from tael.db.database import Database, Limits, RowLocked, SchemaOutdated, StoreUnavailable, budget
 from tael.jobs.runner import Job, run_once
 from tael.main import application
@@ -19,11 +18,13 @@ from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import State
 from tests.integration.payments.test_recording import gateway_over
 from tests.support.alipay import TestClock
+from tests.support.citus import needs_plain_postgres
 from tests.support.ports import reserved_ports
 from tests.support.services import services_of
 from tests.support.store import (
     CIPHER,
     NODE,
+    CellsOfUrl,
     being_paid,
     count_of,
     current,
@@ -172,7 +173,7 @@ PATIENCE_S = 20.0  #: a statement's own limit, and a cancellation's, would be lo
 @pytest.fixture
 async def soon(wire: Wire, store: Store) -> AsyncIterator[Store]:
     """A store behind the wire with a limit of half a second per call."""
-    async with Cells(wire.url, SOON) as cells:
+    async with CellsOfUrl(wire.url, SOON) as cells:
         yield store_over(cells.directory, cells.databases.first, CIPHER, NODE)
 
 
@@ -259,6 +260,7 @@ async def test_temporary_errors_are_one_error(store: Store, sqlstate: str, kind:
     assert "value" not in str(raised.value) or not isinstance(raised.value, StoreUnavailable)
 
 
+@needs_plain_postgres
 async def test_a_full_disk_fails_a_batch_at_once_and_not_row_by_row(store: Store) -> None:
     await store.database.execute(
         "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "

@@ -7,6 +7,9 @@ from typing import Final
 import psycopg
 
 from docs.schema import read_tables
+from tests.support.citus import needs_plain_postgres
+
+pytestmark = needs_plain_postgres
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PAGE: Final = (ROOT / "docs" / "entities.md").read_text("utf-8")

@@ -8,7 +8,10 @@ from psycopg.errors import InsufficientPrivilege
 
 from tael.db.grants import grant
 from tael.db.migrate import migrate
+from tests.support.citus import needs_plain_postgres
 from tests.support.postgres import as_role, create_role, drop_role, temporary_database
+
+pytestmark = needs_plain_postgres
 
 ADDED_ONLY = (
     *("audit_entry", "cell_audit_entry", "ledger_entry", "ledger_digest"),

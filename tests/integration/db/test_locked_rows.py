@@ -8,13 +8,13 @@ from typing import Final
 import pytest
 
 from tael.audit.store.snapshot import snapshot
-from tael.db.cells import FIRST, Cells, schema_of
+from tael.db.cells import FIRST, schema_of
 from tael.db.database import Database, Limits, RowLocked, StoreUnavailable
 from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import Payment
 from tael.payments.store.reservations import Reserved
 from tests.integration.payments.test_reservations import asking
-from tests.support.store import CIPHER, NODE, being_paid, count_of, current, opened, paid
+from tests.support.store import CIPHER, NODE, CellsOfUrl, being_paid, count_of, current, opened, paid
 from tests.support.values import MCHID, a_payment
 
 QUICK: Final = Limits(lock_s=0.5, batch_lock_s=0.05, idle_transaction_s=0.3)
@@ -24,7 +24,7 @@ PATIENCE_S: Final = 10.0
 @pytest.fixture
 async def quick(store: Store, database_url: str) -> AsyncIterator[Store]:
     """Another process's store, with short limits."""
-    async with Cells(database_url, QUICK) as cells:
+    async with CellsOfUrl(database_url, QUICK) as cells:
         yield store_over(cells.directory, cells.databases.first, CIPHER, NODE)
 
 

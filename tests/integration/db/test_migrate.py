@@ -15,7 +15,10 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 import tael
 from tael.db.database import MIGRATIONS
 from tael.db.migrate import LOCK_KEY, MigrationBlocked, migrate
+from tests.support.citus import needs_plain_postgres
 from tests.support.postgres import temporary_database
+
+pytestmark = needs_plain_postgres
 
 PATIENCE_S = 30.0
 REPOSITORY = Path(tael.__file__).resolve().parent.parent

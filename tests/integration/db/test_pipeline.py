@@ -10,7 +10,10 @@ import uvloop
 
 from tael.db.database import PIPELINES, Database, Limits, RowLocked, StoreUnavailable, without_lock_waits
 from tael.db.pipeline import Statement
+from tests.support.citus import needs_plain_postgres
 from tests.support.wire import Wire
+
+pytestmark = needs_plain_postgres
 
 APPEND: Final = "INSERT INTO item (number, note) SELECT * FROM unnest($1::bigint[], $2::text[])"
 RENAME: Final = """

@@ -39,8 +39,11 @@ from tael.statements.store.booked import BookedRows
 from tael.statements.store.conversions import CONVERSIONS
 from tael.statements.store.remittances import REMITTANCES
 from tests.architecture.test_statements import HOMES, STATEMENTS
+from tests.support.citus import needs_plain_postgres
 from tests.support.postgres import create_role, drop_role, temporary_database
 from tests.support.store import CIPHER
+
+pytestmark = needs_plain_postgres
 
 ROLE: Final = "tael_gateway"
 SOURCES: Final = Path(tael.__file__).parent

@@ -12,7 +12,6 @@ import pytest
 
 from tael.base.transport import Transport
 from tael.db import cells as db_cells
-from tael.db.cells import Cells
 from tael.db.database import Limits, StoreUnavailable
 from tael.db.migrate import migrate
 from tael.db.readiness import Probed, Readiness
@@ -21,8 +20,10 @@ from tael.operations.store import Store
 from tael_demo.embedded.server import EmbeddedPostgres
 from tests.integration.db.test_database_down import got
 from tests.integration.payments.test_recording import gateway_over
+from tests.support.citus import needs_plain_postgres
 from tests.support.postgres import temporary_database
 from tests.support.services import services_of
+from tests.support.store import CellsOfUrl
 from tests.support.wire import Wire
 
 QUICK = Limits(call_s=0.5, probe_s=0.3)
@@ -31,7 +32,7 @@ SMALL_DISK = "size=200m"
 
 
 async def reason_of(url: str, limits: Limits = QUICK) -> str:
-    async with Cells(url, limits) as cells:
+    async with CellsOfUrl(url, limits) as cells:
         return (await Readiness(cells.directory, cells.databases).probed()).reason
 
 
@@ -42,6 +43,7 @@ async def test_a_migrated_database_is_ready(store: Store) -> None:
     )
 
 
+@needs_plain_postgres
 async def test_a_read_only_server_is_not_ready(database_url: str) -> None:
     execute(database_url, "ALTER DATABASE {name} SET default_transaction_read_only = on")
     assert await reason_of(database_url) == "ReadOnlySQLTransactionError"
@@ -52,6 +54,7 @@ async def test_an_empty_database_is_not_ready(postgres_server: str) -> None:
         assert await reason_of(url) == "UndefinedTableError"
 
 
+@needs_plain_postgres
 async def test_an_older_schema_is_not_ready(store: Store) -> None:
     await store.database.execute(
         "DELETE FROM _yoyo_migration WHERE migration_id = (SELECT max(migration_id) FROM _yoyo_migration)"
@@ -71,9 +74,10 @@ def test_a_full_disk_is_not_ready(tmp_path: Path) -> None:
         assert asyncio.run(reason_of(postgres.url, Limits())) == ""
 
 
+@needs_plain_postgres
 async def test_a_hanging_server_is_not_ready_until_it_answers(database_url: str) -> None:
     with Wire(database_url) as wire:
-        async with Cells(wire.url, QUICK) as cells:
+        async with CellsOfUrl(wire.url, QUICK) as cells:
             readiness = Readiness(cells.directory, cells.databases, interval_s=0.0)
             assert await readiness.probed() == Probed()
             wire.hold()
@@ -84,13 +88,14 @@ async def test_a_hanging_server_is_not_ready_until_it_answers(database_url: str)
             assert await readiness.probed() == Probed()
 
 
+@needs_plain_postgres
 async def test_reading_where_cells_are_does_not_delay_it(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server hangs, and a call may wait for long."""
     monkeypatch.setattr(db_cells, "LOCATIONS_S", 0)
     with Wire(database_url) as wire:
-        async with Cells(wire.url, Limits(call_s=60, probe_s=0.3)) as cells:
+        async with CellsOfUrl(wire.url, Limits(call_s=60, probe_s=0.3)) as cells:
             readiness = Readiness(cells.directory, cells.databases, interval_s=0.0)
             assert await readiness.probed() == Probed()
             wire.hold()
@@ -99,7 +104,7 @@ async def test_reading_where_cells_are_does_not_delay_it(
 
 
 async def test_it_is_ready_although_all_connections_are_in_use(database_url: str) -> None:
-    async with Cells(database_url, QUICK) as cells:
+    async with CellsOfUrl(database_url, QUICK) as cells:
         database = cells.databases.first
         sleeping = [asyncio.create_task(database.execute("SELECT pg_sleep(1)")) for _ in range(50)]
         await asyncio.sleep(0)

@@ -15,8 +15,11 @@ from typer.testing import CliRunner
 from tael.cli.app import app
 from tael.db.database import MIGRATIONS
 from tests.integration.db.test_grants import ADDED_ONLY, BLANKED, DELETED, NOT_UPDATED
+from tests.support.citus import needs_plain_postgres
 from tests.support.operator import operator_of
 from tests.support.postgres import create_login, drop_role, logged_in, temporary_database
+
+pytestmark = needs_plain_postgres
 
 OUR_SCHEMA: Final = "relnamespace IN ('public'::regnamespace, 'cell_00'::regnamespace)"
 GROUPS: Final = ("tael_migrate", "tael_app", "tael_read")

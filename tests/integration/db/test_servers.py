@@ -17,9 +17,12 @@ from tael.db.migrate import migrate
 from tael.db.pipeline import Statement
 from tael.db.roles import owns_tables
 from tael.db.servers import Servers, of_primary, servers_of
+from tests.support.citus import needs_plain_postgres
 from tests.support.ports import HOST, bound, reserved_ports
 from tests.support.postgres import temporary_database
 from tests.support.wire import Wire
+
+pytestmark = needs_plain_postgres
 
 #: ErrorResponse with severity, SQLSTATE and text, as a server sends it while it recovers.
 STARTING: Final = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from tests.support.citus import needs_plain_postgres
 from tests.support.wire import CHUNK_BYTES, Wire
+
+pytestmark = needs_plain_postgres
 
 BROKEN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 INSERT = "INSERT INTO sent (value) VALUES ($1)"

@@ -15,7 +15,7 @@ from tael.db.cells import only
 from tael.merchants.store.accounts import Accounts
 from tael.merchants.store.merchants import Merchants
 from tael.operations.store import Store
-from tests.support.ciphertexts import Stored, ciphertexts_in, with_every_ciphertext
+from tests.support.ciphertexts import COLUMNS, Stored, ciphertexts_in, with_every_ciphertext
 from tests.support.store import CIPHER, ENCRYPTION_KEY
 from tests.support.values import APPCODE, a_wechat_account, an_alipay_account, an_app
 
@@ -108,11 +108,7 @@ async def test_every_ciphertext_of_the_schema_is_bound_to_its_table_column_and_r
     """The columns are those of the schema: a new one is filled by `with_every_ciphertext`, or this fails."""
     await with_every_ciphertext(store, tmp_path)
     stored = await ciphertexts_in(store)
-    columns = await store.directory.fetch(
-        "SELECT table_name, column_name FROM information_schema.columns"
-        " WHERE table_schema IN ('public', 'cell_00') AND column_name LIKE '%\\_encrypted'"
-    )
-    schema = {(row["table_name"], row["column_name"]) for row in columns}
+    schema = {(row["table_name"], row["column_name"]) for row in await store.directory.fetch(COLUMNS)}
     assert {(each.table, each.column) for each in stored} == schema
     assert {(each.table.name, each.column) for each in store.ciphertexts} == schema
     for each in stored:

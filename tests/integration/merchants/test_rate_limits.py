@@ -16,6 +16,7 @@ from tael.merchants.store.rate_limits import RateLimitRows
 from tael.operations.store import Store
 from tael.services import rate_limiter_over
 from tests.support.alipay import TestClock
+from tests.support.citus import needs_plain_postgres
 from tests.support.rate_limits import MERCHANT, PATIENT_S, Ledger, burst, is_admitted, saturated
 from tests.support.store import count_of, entered_store
 from tests.support.values import NOW, a_merchant
@@ -143,6 +144,7 @@ async def test_while_the_database_hangs_one_crowd_waits_and_the_next_does_not(
         )  # at half a second each, no test would end
 
 
+@needs_plain_postgres
 async def test_older_tables_refuse_nobody(store: Store, clock: TestClock) -> None:
     limiter = limiter_on(store, clock, RateLimits(20, 20))
     await store.database.execute("DROP TABLE rate_limit")

@@ -22,6 +22,7 @@ from tael.merchants.store.applications import CurrencyFixed
 from tael.merchants.store.document_files import DocumentFiles
 from tael.merchants.store.document_places import Folder
 from tael.operations.store import Store
+from tests.support.citus import needs_plain_postgres
 from tests.support.store import CIPHER, count_of
 from tests.support.values import MCHID, ORIGIN, an_app
 from tests.unit.merchants.test_application import an_application
@@ -67,6 +68,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@needs_plain_postgres
 async def test_a_sign_up_is_stored_as_it_was_sent(
     store: Store, context: SignUpContext, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ async def test_without_a_folder_files_are_refused_and_a_sign_up_without_files_is
     assert await store.applications.documents_of(mchid) == []
 
 
+@needs_plain_postgres
 async def test_a_row_that_cannot_be_written_leaves_no_merchant(
     store: Store, context: SignUpContext, tmp_path: Path
 ) -> None:

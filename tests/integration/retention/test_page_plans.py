@@ -9,8 +9,11 @@ import pytest
 from tael.operations.store import Store
 from tael.retention.domain.personal_data import BLANKED
 from tael.retention.store.blanking import PAGE_ROWS, PLANS, blanking_statement, parameters
+from tests.support.citus import needs_plain_postgres
 from tests.support.old_rows import AGE, finish
 from tests.support.values import NOW
+
+pytestmark = needs_plain_postgres
 
 if TYPE_CHECKING:
     from tael.db.database import Connection

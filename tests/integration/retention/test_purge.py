@@ -27,6 +27,7 @@ from tael.webhooks.store.webhooks import WebhookPurged
 from tests.integration.audit.test_ledger_verify import close_ledger_days, order_book
 from tests.integration.merchants.test_sign_up import APP, SCANS, context, names_in
 from tests.integration.payments.test_recording import gateway_over
+from tests.support import citus
 from tests.support.crashing import Process
 from tests.support.old_rows import AGE, OLD, contents, finish
 from tests.support.store import CIPHER, current
@@ -35,9 +36,10 @@ from tests.support.world import pay, refund
 from tests.unit.merchants.test_application import an_application
 
 __all__ = ["context"]  # a fixture of the tests of sign-ups
-COLUMNS: Final = """
+COLUMNS: Final = f"""
 SELECT table_name, column_name FROM information_schema.columns AS c JOIN pg_tables ON tablename = table_name
 WHERE table_schema IN ('public', 'cell_00') AND schemaname IN ('public', 'cell_00') AND table_name NOT LIKE '%yoyo%'
+  AND table_name !~ '{citus.SHARD}'
 """
 NOTHING: Final = dict.fromkeys([*BLANKED, "merchant_application", "merchant_document"], 0)
 #: Of each table with columns that are blanked, the row of `finish`.
