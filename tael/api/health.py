@@ -212,6 +212,7 @@ def routes(
         found = await probed()
         ready = 0 if found.reason else 1
         metrics.READY.watch(lambda: ready)
+        metrics.DIRECTORY_UP.watch(lambda: 0 if found.directory else 1)
         CELLS.down = found.down
         # If they cannot be counted now, the last figures are reported.
         with suppress(StoreUnavailable):
@@ -226,9 +227,9 @@ def routes(
 
 
 async def _read_figures(stores: PerCell[Store], rate_limit_totals: RateLimitTotals, now: datetime) -> None:
-    """Each part of the database has its own time. Raises StoreUnavailable for the directory."""
+    """Each part of the database has its own time. Raises StoreUnavailable if no cells are known."""
     first = stores.first
-    with budget(first.directory.limits.probe_s):
+    with suppress(StoreUnavailable), budget(first.directory.limits.probe_s):
         CELLS.numbers = await stores.numbers()
         UNMATCHED.now = CERTIFICATES.now = now
         CERTIFICATES.figures = await first.accounts.certificate_figures(now)
@@ -249,9 +250,9 @@ async def _healthz(_: Request) -> Response:
 
 async def _readyz(_: Request, probed: Callable[[], Awaitable[Probed]]) -> Response:
     found = await probed()
-    down = (
-        {"cells_down": {schema_of(number): why for number, why in found.down.items()}} if found.down else {}
-    )
+    down: dict[str, object] = {"directory_down": found.directory} if found.directory else {}
+    if found.down:
+        down["cells_down"] = {schema_of(number): why for number, why in found.down.items()}
     if not found.reason:
         return JSONResponse({"status": "ready", **down})
     if found.reason == STOPPING:

@@ -110,6 +110,9 @@ def timer_s() -> float:
 # ---- counted by each process ---------------------------------------------------------------------------------------
 
 READY: Final = Gauge("tael_ready", "1 while this process would return 200 for `/readyz`, else 0")
+DIRECTORY_UP: Final = Gauge(
+    "tael_directory_up", "1 if this process could read the directory of the database a moment ago, else 0"
+)
 CALLS_IN_PROGRESS: Final = Gauge("tael_calls_in_progress", "merchants' calls that this process works on")
 CALLS_WAITING: Final = Gauge(
     "tael_calls_waiting", "merchants' calls that wait until this process works on them"
@@ -191,6 +194,7 @@ Instrument = Counter | Gauge | Histogram
 
 INSTRUMENTS: Final[tuple[Instrument, ...]] = (
     READY,
+    DIRECTORY_UP,
     CALLS_IN_PROGRESS,
     CALLS_WAITING,
     CALLS,

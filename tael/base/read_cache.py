@@ -4,6 +4,8 @@ It also keeps that a row does not exist, so an unknown name costs no more than a
 lifetime from the moment of insertion; here it starts before the read, so that a slow read does not prolong it. Callers
 that need the same value at the same time share one read and its result or error. A value in use is read again in the
 background shortly before its lifetime ends, so that no caller waits for it.
+
+If a value cannot be read again, it may be used for longer: a stale value, as in HTTP's `stale-if-error` (RFC 5861).
 """
 
 import asyncio
@@ -16,10 +18,14 @@ from cachetools import TLRUCache
 
 Value = TypeVar("Value")
 
+#: Seconds of a clock that nobody sets.
+TIMER: Final[Callable[[], float]] = time.monotonic
 DEFAULT_TTL_S: Final = 1.0
 MAX_ENTRIES: Final = 10_000
 #: After this part of its lifetime a value that is used is read again.
 REFRESH_AFTER: Final = 0.75
+#: How often a stale value is read again while the rows are unavailable.
+RETRY_S: Final = 1.0
 
 
 class _Entry(NamedTuple, Generic[Value]):
@@ -37,37 +43,57 @@ class _Reading(NamedTuple, Generic[Value]):
     value: "asyncio.Future[Value | None]"
 
 
+class _NothingRaised(Exception):
+    """No read raises this."""
+
+
 class ReadCache(Generic[Value]):
     """Values by name, each for `ttl_s` by `timer`, at most MAX_ENTRIES; the least recently used is evicted first.
 
-    `timer` is monotonic: a wall clock that is set back would keep a revoked key valid.
+    `timer` is monotonic: a wall clock that is set back would keep a revoked key valid. Once a read raises
+    `unavailable`, and until another one succeeds, values are used for `stale_s` more, without a wait.
     """
 
-    def __init__(self, *, ttl_s: float = DEFAULT_TTL_S, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        ttl_s: float = DEFAULT_TTL_S,
+        stale_s: float = 0.0,
+        unavailable: type[Exception] = _NothingRaised,
+        timer: Callable[[], float] = TIMER,
+    ) -> None:
         self._ttl_s = ttl_s
+        self._unavailable = unavailable
         self._timer = timer
-        self._entries: TLRUCache[str, _Entry[Value], float] = TLRUCache(MAX_ENTRIES, _expiry, timer)
+
+        def end_of(_name: str, entry: _Entry[Value], _now_s: float) -> float:
+            return entry.expires_at_s + stale_s
+
+        self._entries: TLRUCache[str, _Entry[Value], float] = TLRUCache(MAX_ENTRIES, end_of, timer)
         self._readings: dict[str, _Reading[Value]] = {}
         self._refreshes: set[asyncio.Task[Value | None]] = set()
         self._invalidations = 0
+        self._is_unavailable = False  #: the newest read raised `unavailable`
 
     async def get(self, name: str, read: Callable[[str], Awaitable[Value | None]]) -> Value | None:
         """The cached value, or what `read` returns."""
         while True:
             now_s, reading = self._timer(), self._readings.get(name)
-            try:
-                entry = self._entries[name]
-            except KeyError:
-                pass
-            else:
+            entry = self._entries.get(name)
+            if entry is not None and (now_s < entry.expires_at_s or self._is_unavailable):
                 if entry.refresh_at_s <= now_s and reading is None:
                     self._refresh(name, read)
                 return entry.value
-            if reading is None or reading.expires_at_s <= now_s:
-                return await self._read(name, self._begin(name), read)
-            await asyncio.wait((reading.value,))
-            if not reading.value.cancelled():
-                return reading.value.result()
+            try:
+                if reading is None or reading.expires_at_s <= now_s:
+                    return await self._read(name, self._begin(name), read)
+                await asyncio.wait((reading.value,))
+                if not reading.value.cancelled():
+                    return reading.value.result()
+            except self._unavailable:
+                if entry is None:
+                    raise
+                return entry.value
 
     def invalidate(self, name: str) -> None:
         """Read `name` anew next time. A read that has begun is returned to its callers but not kept."""
@@ -88,6 +114,12 @@ class ReadCache(Generic[Value]):
         self._refreshes.add(task)
         task.add_done_callback(self._note_refreshed)
 
+    def _postpone(self, name: str) -> None:
+        """Do not read a stale value again at once."""
+        entry = self._entries.get(name)
+        if entry is not None:
+            self._entries[name] = entry._replace(refresh_at_s=self._timer() + RETRY_S)
+
     def _note_refreshed(self, task: "asyncio.Task[Value | None]") -> None:
         self._refreshes.discard(task)
         if not task.cancelled():
@@ -99,8 +131,12 @@ class ReadCache(Generic[Value]):
         """Read `name`; others that need it meanwhile wait. If this caller is cancelled, one of them reads."""
         try:
             value = await read(name)
+            self._is_unavailable = False
             reading.value.set_result(value)
         except Exception as error:
+            if isinstance(error, self._unavailable):
+                self._is_unavailable = True
+                self._postpone(name)
             reading.value.set_exception(error)
             reading.value.exception()  # there may be no other caller
             raise
@@ -112,7 +148,3 @@ class ReadCache(Generic[Value]):
             refresh_at_s = reading.began_at_s + self._ttl_s * REFRESH_AFTER
             self._entries[name] = _Entry(refresh_at_s, reading.expires_at_s, value)
         return value
-
-
-def _expiry(_name: str, entry: _Entry[Value], _now_s: float) -> float:
-    return entry.expires_at_s

@@ -10,11 +10,12 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
 
+from tael.base.read_cache import TIMER, ReadCache
 from tael.db.database import FIXED_CONNECTIONS, Database, Limits, StoreUnavailable, budget
 from tael.db.servers import address
 
@@ -56,6 +57,8 @@ NEW_CELL_S: Final = 1.0
 RETRY_S: Final = 1.0
 #: Servers that are about to be named must respond in this time.
 RESPONSE_S: Final = 5.0
+#: How long what was read from the directory is used while it is down.
+STALE_S: Final = 900.0
 #: Of the schema's own cell.
 READ_NUMBER: Final = "SELECT number FROM cell"
 #: Host names, addresses and ports, with commas.
@@ -108,6 +111,11 @@ def url_on(url: str, servers: str) -> str:
     parts = urlsplit(url)
     login, at, _ = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"{login}{at}{servers}").geturl()
+
+
+def directory_cache(ttl_s: float, timer: Callable[[], float] = TIMER) -> ReadCache[Any]:
+    """A cache of what is in the directory, whose death does not stop cells on other servers at once."""
+    return ReadCache(ttl_s=ttl_s, stale_s=STALE_S, unavailable=StoreUnavailable, timer=timer)
 
 
 class Cells:

@@ -4,7 +4,8 @@ A cell is probed by writing. The row alone would not detect a full disk: it is r
 are recycled. So the probe also spills a little to a temporary file, on the same disk as the tables. Each probe is one
 message and holds no lock beyond it, so a process that is frozen while probing does not block others.
 
-A process is ready while one cell is: the merchants of the others would not be served by another process either.
+A process is ready while one cell is: the merchants of the others would not be served by another process either. While
+the directory is down, it is ready as long as it may use what it has read there before.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from tael.db.cells import PerCell
+from tael.db.cells import STALE_S, PerCell
 from tael.db.database import MIGRATIONS, Database, SchemaOutdated, StoreUnavailable, as_probe, within
 from tael.db.tables import Home
 
@@ -34,10 +35,11 @@ INSERT INTO readiness AS r (probes) VALUES (1) ON CONFLICT (is_only) DO UPDATE S
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """`reason` is why this process cannot serve, in one word; "" if it can. `down` has the reason of each cell."""
+    """`reason` is why this process cannot serve, in one word; "" if it can."""
 
     reason: str = ""
-    down: Mapping[int, str] = field(default_factory=dict)
+    down: Mapping[int, str] = field(default_factory=dict)  #: the reason of each cell that cannot be used
+    directory: str = ""  #: that of the directory
 
 
 class Readiness:
@@ -56,6 +58,7 @@ class Readiness:
         self._needed = {home: [path.stem for path in (migrations / home).glob("*.sql")] for home in Home}
         self._probe: asyncio.Task[Probed] | None = None
         self._began = 0.0
+        self._directory_read_at = float("-inf")
         self._logged: dict[str, str] = {}
 
     async def probed(self) -> Probed:
@@ -69,13 +72,17 @@ class Readiness:
 
     async def _run_probe(self) -> Probed:
         cells = self._cells.made()
-        reason, _, *reasons = await asyncio.gather(
-            self._reason(self._directory, Home.DIRECTORY),
-            self._open_all(),
-            *(self._reason(database, Home.CELL) for database in cells.values()),
-        )
+        probes = [self._reason(self._directory, Home.DIRECTORY)]
+        probes += [self._reason(database, Home.CELL) for database in cells.values()]
+        _, (directory, *reasons) = await asyncio.gather(self._open_all(), asyncio.gather(*probes))
         down = {number: why for number, why in zip(cells, reasons, strict=True) if why}
-        return Probed(reason or (down[min(down)] if len(down) == len(cells) else ""), down)
+        now = asyncio.get_running_loop().time()
+        if not directory:
+            self._directory_read_at = now
+        is_stale = now - self._directory_read_at >= STALE_S
+        no_cell = down[min(down)] if len(down) == len(cells) else ""
+        reason = directory if is_stale or (directory and no_cell) else no_cell
+        return Probed(reason, down, directory)
 
     async def _open_all(self) -> None:
         """For the next probe: new cells do not delay this one."""
@@ -90,6 +97,10 @@ class Readiness:
             with as_probe():
                 async with within(database.limits.probe_s):
                     await self._check(database, home)
+        except SchemaOutdated as error:
+            reason = str(error)
+            if home is Home.DIRECTORY:  # nothing that was read there before may be used
+                self._directory_read_at = float("-inf")
         except StoreUnavailable as error:
             reason = str(error)
         except Exception as error:

@@ -1,6 +1,7 @@
 """Caches apps with their merchants and accounts for a moment, so that a payment need not read them again.
 
-A change made by another process is seen within `ttl_s`.
+A change made by another process is seen within `ttl_s`. While the directory is down, what was read from it before is
+used for `STALE_S`.
 """
 
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from dataclasses import dataclass, replace
 from tael.base import errors
 from tael.base.read_cache import DEFAULT_TTL_S, ReadCache
 from tael.base.security_log import log_published_key
+from tael.db.cells import directory_cache
 from tael.merchants.domain.account import Account
 from tael.merchants.domain.maintenance import MaintenanceWindow
 from tael.merchants.domain.merchant import (
@@ -98,10 +100,10 @@ class CredentialCache:
         self._wallet_accounts = accounts
         self._maintenance_windows = maintenance_windows
         self._takes_published_key = takes_published_key
-        self._apps: ReadCache[AppContext] = ReadCache(ttl_s=ttl_s)
-        self._merchants_by_id: ReadCache[Merchant] = ReadCache(ttl_s=ttl_s)
-        self._accounts: ReadCache[Account] = ReadCache(ttl_s=ttl_s)
-        self._maintenance: ReadCache[MaintenanceWindow] = ReadCache(ttl_s=ttl_s)
+        self._apps: ReadCache[AppContext] = directory_cache(ttl_s)
+        self._merchants_by_id: ReadCache[Merchant] = directory_cache(ttl_s)
+        self._accounts: ReadCache[Account] = directory_cache(ttl_s)
+        self._maintenance: ReadCache[MaintenanceWindow] = directory_cache(ttl_s)
 
     async def app(self, appcode: str) -> AppContext | None:
         """Raises StoreUnavailable; NotAuthentic if the app's key is QFPay's published one, outside a demo."""

@@ -13,6 +13,8 @@ from typing import Final
 
 from tael.base.clock import Clock
 from tael.base.read_cache import ReadCache
+from tael.db.cells import STALE_S, directory_cache
+from tael.db.database import StoreUnavailable
 from tael.payments.domain.page_urls import LinkKey, Pages, Site
 from tael.payments.store.link_keys import LinkKeys
 
@@ -38,7 +40,7 @@ class PageLinks:
         self.site: Final = Site(public_url)
         self._link_keys = link_keys
         self._clock = clock
-        self._cache: ReadCache[tuple[LinkKey, ...]] = ReadCache(ttl_s=min(ttl_s, MAX_AGE_S), timer=timer)
+        self._cache: ReadCache[tuple[LinkKey, ...]] = directory_cache(min(ttl_s, MAX_AGE_S), timer)
         self._timer = timer
         self._keys: tuple[LinkKey, ...] = ()
         self._read_at_s = float("-inf")
@@ -52,10 +54,15 @@ class PageLinks:
 
     async def pages_for(self, token: str) -> Pages:
         """For checking an address with this token. Raises StoreUnavailable, DecryptionFailed."""
-        pages = Pages(self.site.public_url, self._keys)
-        if self._timer() - self._read_at_s < MAX_AGE_S and pages.has_key_of(token):
+        pages, age_s = Pages(self.site.public_url, self._keys), self._timer() - self._read_at_s
+        if age_s < MAX_AGE_S and pages.has_key_of(token):
             return pages
-        await self._look()
+        try:
+            await self._look()
+        except StoreUnavailable:
+            if age_s < STALE_S and pages.has_key_of(token):
+                return pages
+            raise
         return Pages(self.site.public_url, self._keys)
 
     async def _look(self) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -12,7 +12,9 @@ import pytest
 
 from tael.base.transport import Transport
 from tael.db import cells as db_cells
-from tael.db.database import Limits, StoreUnavailable
+from tael.db import readiness as readiness_module
+from tael.db.cells import FIRST, only, schema_of
+from tael.db.database import Database, Limits, StoreUnavailable
 from tael.db.migrate import migrate
 from tael.db.readiness import Probed, Readiness
 from tael.main import application
@@ -83,7 +85,7 @@ async def test_a_hanging_server_is_not_ready_until_it_answers(database_url: str)
             wire.hold()
             for _ in range(2):  # its open connection, and a new one
                 probed = await asyncio.wait_for(readiness.probed(), PATIENCE_S)
-                assert probed == Probed("TimeoutError", {0: "TimeoutError"})
+                assert probed == Probed("TimeoutError", {0: "TimeoutError"}, "TimeoutError")
             wire.join()
             assert await readiness.probed() == Probed()
 
@@ -100,7 +102,48 @@ async def test_reading_where_cells_are_does_not_delay_it(
             assert await readiness.probed() == Probed()
             wire.hold()
             probed = await asyncio.wait_for(readiness.probed(), PATIENCE_S)
-            assert probed == Probed("TimeoutError", {0: "TimeoutError"})
+            assert probed == Probed("TimeoutError", {0: "TimeoutError"}, "TimeoutError")
+
+
+@asynccontextmanager
+async def apart(directory_url: str, cell_url: str) -> AsyncIterator[Readiness]:
+    """The directory and the cell on servers of their own."""
+    directory = Database(directory_url, QUICK)
+    async with directory, Database(cell_url, QUICK, schema_of(FIRST)) as cell:
+        yield Readiness(directory, only(cell), interval_s=0.0)
+
+
+async def test_it_is_ready_while_what_was_read_from_the_directory_may_be_used(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Wire(database_url) as wire:
+        async with apart(wire.url, database_url) as readiness:
+            assert await readiness.probed() == Probed()
+            wire.cut()
+            probed = await readiness.probed()
+            assert (probed.reason, probed.directory != "") == ("", True)
+            monkeypatch.setattr(readiness_module, "STALE_S", 0)
+            probed = await readiness.probed()
+            assert probed.reason == probed.directory != ""
+            wire.join()
+            assert await readiness.probed() == Probed()
+
+
+async def test_a_process_that_has_never_read_the_directory_is_not_ready(database_url: str) -> None:
+    with Wire(database_url) as wire:
+        wire.cut()
+        async with apart(wire.url, database_url) as readiness:
+            probed = await readiness.probed()
+            assert probed.reason == probed.directory != ""
+
+
+@needs_plain_postgres
+async def test_a_directory_of_an_older_version_makes_it_not_ready_at_once(database_url: str) -> None:
+    async with apart(database_url, database_url) as readiness:
+        assert await readiness.probed() == Probed()
+        async with Database(database_url) as directory:
+            await directory.execute("DELETE FROM _yoyo_migration")
+        assert await readiness.probed() == Probed("MigrationMissing", directory="MigrationMissing")
 
 
 async def test_it_is_ready_although_all_connections_are_in_use(database_url: str) -> None:

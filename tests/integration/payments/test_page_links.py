@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 
 from tael.base.cipher import DecryptionFailed
-from tael.db.database import Database
+from tael.db.cells import STALE_S
+from tael.db.database import Database, StoreUnavailable
 from tael.operations.link_keys import accepted_for, rotate_link_keys
 from tael.operations.store import Store
 from tael.payments.page_links import MAX_AGE_S, PageLinks
@@ -27,10 +28,13 @@ class CountingDatabase(Database):
         self.connection = real.connection  # type: ignore[method-assign]
         self.reads = 0
         self.is_read = asyncio.Event()
+        self.is_down = False
 
     async def fetch(self, sql: str, *values: object) -> "list[asyncpg.Record]":
         self.reads += 1
         self.is_read.set()
+        if self.is_down:
+            raise StoreUnavailable("ConnectionRefusedError")
         return await super().fetch(sql, *values)
 
 
@@ -119,6 +123,21 @@ async def test_addresses_cost_no_query_while_the_keys_are_fresh(process: Running
     process.timer_s += MAX_AGE_S - 1
     assert await process.accepts(token)
     assert process.database.reads == reads
+
+
+async def test_while_the_directory_is_down_known_keys_are_used(process: Running) -> None:
+    token = await process.token()
+    process.database.is_down = True
+    process.timer_s += STALE_S - 1
+    assert await process.token() == token
+    assert await process.accepts(token)
+    with pytest.raises(StoreUnavailable):
+        await process.accepts(f"made0000.{token.partition('.')[2]}")
+    process.timer_s += MAX_AGE_S
+    with pytest.raises(StoreUnavailable):
+        await process.token()
+    with pytest.raises(StoreUnavailable):
+        await process.accepts(token)
 
 
 async def test_calls_during_a_read_of_the_keys_share_it_and_do_not_wait_for_another(process: Running) -> None:

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from tael.base import read_cache
-from tael.base.read_cache import REFRESH_AFTER, ReadCache
+from tael.base.read_cache import REFRESH_AFTER, RETRY_S, ReadCache
 
 TTL_S = 2.0
+STALE_S = 60.0
 
 
 class Rows:
@@ -227,3 +228,119 @@ async def test_a_full_cache_drops_only_what_was_not_used_for_longest(
     for name in ("a", "c", "d", "b"):
         await cache.get(name, rows.read)
     assert rows.reads == ["b"]
+
+
+class Unavailable(Exception):
+    pass
+
+
+class FailingRows(Rows):
+    """Rows that cannot be read while `is_down`."""
+
+    is_down = False
+
+    async def read(self, name: str) -> str | None:
+        value = await super().read(name)
+        if self.is_down:
+            raise Unavailable(name)
+        return value
+
+
+def stale_cache_of(rows: Rows) -> ReadCache[str]:
+    return ReadCache(ttl_s=TTL_S, stale_s=STALE_S, unavailable=Unavailable, timer=rows.timer)
+
+
+async def test_while_rows_are_unavailable_stale_values_are_used() -> None:
+    rows = FailingRows(shop="old", other="kept")
+    cache = stale_cache_of(rows)
+    for name in ("shop", "other"):
+        await cache.get(name, rows.read)
+    rows.is_down = True
+    rows.now_s += TTL_S + STALE_S - 0.5
+    assert await cache.get("shop", rows.read) == "old"
+    reads = len(rows.reads)
+    assert [await cache.get(name, rows.read) for name in ("shop", "other")] == ["old", "kept"]
+    assert len(rows.reads) == reads, "no caller waits for another failure"
+    rows.now_s += 0.5
+    for name in ("shop", "nobody"):
+        with pytest.raises(Unavailable):
+            await cache.get(name, rows.read)
+
+
+async def test_a_stale_value_is_read_again_once_a_second_and_replaced() -> None:
+    rows = FailingRows(shop="old")
+    cache = stale_cache_of(rows)
+    await cache.get("shop", rows.read)
+    rows.is_down = True
+    rows.now_s += TTL_S
+    for _ in range(5):
+        assert await cache.get("shop", rows.read) == "old"
+        await read_in_background()
+    assert rows.reads == ["shop"] * 2
+    rows.now_s += RETRY_S
+    assert await cache.get("shop", rows.read) == "old"
+    await read_in_background()
+    assert rows.reads == ["shop"] * 3
+    rows.rows["shop"], rows.is_down = "new", False
+    rows.now_s += RETRY_S
+    assert await cache.get("shop", rows.read) == "old"
+    await read_in_background()
+    assert await cache.get("shop", rows.read) == "new"
+
+
+async def test_a_stale_value_is_not_used_while_rows_can_be_read() -> None:
+    rows = FailingRows(shop="old")
+    cache = stale_cache_of(rows)
+    await cache.get("shop", rows.read)
+    rows.rows["shop"] = "new"
+    rows.now_s += TTL_S
+    assert await cache.get("shop", rows.read) == "new"
+
+
+async def test_after_an_outage_stale_values_are_not_used() -> None:
+    rows = FailingRows(shop="old", other="kept")
+    cache = stale_cache_of(rows)
+    for name in ("shop", "other"):
+        await cache.get(name, rows.read)
+    rows.is_down = True
+    rows.now_s += TTL_S
+    assert await cache.get("other", rows.read) == "kept"
+    rows.rows["shop"], rows.is_down = "new", False
+    assert await cache.get("third", rows.read) is None
+    assert await cache.get("shop", rows.read) == "new"
+
+
+async def test_another_error_than_unavailable_is_raised_although_there_is_a_stale_value() -> None:
+    rows = SlowRows(shop="old")
+    rows.goes_on.set()
+    cache = stale_cache_of(rows)
+    await cache.get("shop", rows.read)
+    rows.fails = True
+    rows.now_s += TTL_S
+    with pytest.raises(OSError):
+        await cache.get("shop", rows.read)
+
+
+async def test_callers_that_share_a_read_that_fails_share_the_stale_value() -> None:
+    rows = FailingRows(shop="old")
+    cache = stale_cache_of(rows)
+    await cache.get("shop", rows.read)
+    rows.is_down, goes_on = True, asyncio.Event()
+    rows.now_s += TTL_S
+
+    async def slow(name: str) -> str | None:
+        await goes_on.wait()
+        return await rows.read(name)
+
+    callers = [asyncio.create_task(cache.get("shop", slow)) for _ in range(3)]
+    await asyncio.sleep(0)
+    goes_on.set()
+    assert await asyncio.gather(*callers) == ["old"] * 3
+    assert rows.reads == ["shop"] * 2
+
+
+async def read_in_background() -> None:
+    """Let a read that the last call has begun end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others)
