@@ -31,6 +31,10 @@ SHARD: Final = "_[0-9]{6}$"
 #: Connections go to the coordinator instead of to the node of the test's cell.
 GOES_THROUGH_COORDINATOR: Final = bool(os.environ.get("TAEL_TEST_CITUS_COORDINATOR"))
 needs_citus: Final = pytest.mark.skipif(not COORDINATOR, reason="TAEL_TEST_CITUS is not set")
+#: For tests of waits for locks.
+needs_direct_connections: Final = pytest.mark.skipif(
+    GOES_THROUGH_COORDINATOR, reason="lock_timeout holds on the node to which a client is connected only"
+)
 #: For tests of PostgreSQL's own plans, of tables, roles and servers that they create or change, and of one cell.
 needs_plain_postgres: Final = pytest.mark.skipif(
     bool(COORDINATOR),

@@ -69,9 +69,10 @@ async def test_the_daily_close_waits_for_an_entry_that_is_being_written(
 
 @pytest.mark.parametrize("writer", PLACES)
 async def test_the_lock_of_a_merchants_volume_excludes_processes_at_other_nodes(
-    writing: Store, database_url: str
+    writing: Store,
 ) -> None:
-    async with writing.database.transaction() as connection, Database(database_url, QUICK, CELLS[0]) as other:
+    url = url_at("node of the cell")
+    async with writing.database.transaction() as connection, Database(url, QUICK, CELLS[0]) as other:
         await connection.execute(volumes.LOCK, [MCHID])
         with pytest.raises(RowLocked):
             await other.execute(volumes.LOCK, [MCHID])

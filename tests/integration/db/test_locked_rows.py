@@ -14,6 +14,7 @@ from tael.operations.store import Store, store_over
 from tael.payments.domain.payment import Payment
 from tael.payments.store.reservations import Reserved
 from tests.integration.payments.test_reservations import asking
+from tests.support.citus import needs_direct_connections
 from tests.support.store import CIPHER, NODE, CellsOfUrl, being_paid, count_of, current, opened, paid
 from tests.support.values import MCHID, a_payment
 
@@ -51,6 +52,7 @@ async def in_time(awaited: Awaitable[object]) -> object:
     return await asyncio.wait_for(asyncio.ensure_future(awaited), PATIENCE_S)
 
 
+@needs_direct_connections
 async def test_a_batch_with_a_locked_payment_refunds_the_others_at_once(store: Store, quick: Store) -> None:
     payments = [await paid(store, a_payment()) for _ in range(5)]
     async with locked(store, payments[2]):
@@ -64,6 +66,7 @@ async def test_a_batch_with_a_locked_payment_refunds_the_others_at_once(store: S
     assert [(await current(store, payment)).reserved_minor for payment in payments] == [41, 40, 40, 40, 40]
 
 
+@needs_direct_connections
 async def test_a_lasting_lock_is_out_of_service_for_its_own_payment_only(store: Store, quick: Store) -> None:
     payments = [await paid(store, a_payment()) for _ in range(3)]
     async with locked(store, payments[0]):
@@ -74,6 +77,7 @@ async def test_a_lasting_lock_is_out_of_service_for_its_own_payment_only(store: 
     assert (await current(store, payments[0])).reserved_minor == 0
 
 
+@needs_direct_connections
 async def test_a_reference_that_another_process_is_inserting_delays_no_other(
     store: Store, quick: Store
 ) -> None:
@@ -98,6 +102,7 @@ async def test_many_locked_rows_leave_connections_for_others(store: Store, quick
     assert {type(answer) for answer in await asyncio.gather(*asked)} == {Reserved}
 
 
+@needs_direct_connections
 async def test_a_row_alone_waits_for_its_lock_too(store: Store, quick: Store) -> None:
     payment = await opened(store, a_payment())
     async with locked(store, payment):
