@@ -1,4 +1,4 @@
-"""The group roles of a deployment. They cannot log in: an administrator grants them to login roles.
+"""The group roles of a deployment. Nobody logs in as one: an administrator grants them to login roles.
 
 `tael_migrate` owns the tables, `tael_app` runs the gateway and its commands, `tael_read` reads what is not secret.
 Roles belong to the server and not to a database, so two gateways on one server share them.
@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import DuplicateObject, InsufficientPrivilege, LockNotAvailable, UniqueViolation
 
+from tael.db.citus import has_citus
 from tael.db.grants import OUR_SCHEMA, grant_read, grant_use, schemas
 from tael.db.migrate import MAX_LOCK_WAIT_S, locked
 from tael.db.servers import of_primary
@@ -21,6 +22,8 @@ READER: Final = "tael_read"
 ROLES: Final = (OWNER, APP, READER)
 
 MISSING: Final = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regrole(name) IS NULL"
+#: Of the owner, as whom the nodes of Citus connect to each other when they copy a table. It has no password.
+CANNOT_LOG_IN: Final = "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolcanlogin"
 #: Whether the privileges of a role apply to us, as to its members and to a superuser.
 IS_MEMBER: Final = "SELECT pg_has_role(current_user, %s, 'USAGE'), current_user"
 #: A change of owner locks the table against everything, so it does not wait long behind a transaction of the gateway.
@@ -50,6 +53,8 @@ def create_roles(database_url: str) -> None:
             for (name,) in connection.execute(MISSING, [list(ROLES)]).fetchall():
                 with suppress(DuplicateObject, UniqueViolation):  # another process was faster
                     connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
+            if has_citus(connection) and connection.execute(CANNOT_LOG_IN, [OWNER]).fetchone():
+                connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(OWNER)))
             is_member, user = connection.execute(IS_MEMBER, [OWNER]).fetchone() or (False, "")
             if not is_member:
                 connection.execute(

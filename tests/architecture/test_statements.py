@@ -13,6 +13,7 @@ from tael.db import migrate
 from tael.db.citus import UNLOGGED
 from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
+from tael.db.privileges import PRIVILEGES, READ
 from tael.db.tables import Home, Table
 from tael.operations.store import store_over
 from tael.retention.store.blanking import KEYS, blanking_statement
@@ -155,6 +156,14 @@ def test_every_constraint_has_a_name(path: Path) -> None:
     constraints = re.findall(r"(\w+ \w+ )?\b(?:PRIMARY KEY|CHECK|UNIQUE \(|REFERENCES)", sql)
     assert constraints
     assert all(named.startswith("CONSTRAINT ") for named in constraints)
+
+
+def test_foreign_keys_reference_tables_that_the_gateway_may_write() -> None:
+    """Citus locks rows that are referenced, with the rights of the role that writes: reading is not enough."""
+    migrations = "".join(path.read_text("utf-8") for path in MIGRATIONS.glob("*/*.sql"))
+    referenced = set(re.findall(r"\bREFERENCES (\w+)", re.sub(r"--[^\n]*", "", migrations)))
+    assert {"app", "merchant"} <= referenced
+    assert [table for table in sorted(referenced) if PRIVILEGES[table] <= READ] == []
 
 
 @pytest.mark.parametrize("path", sorted(MIGRATIONS.glob("*/*.sql")), ids=lambda path: path.name)

@@ -33,7 +33,8 @@ GOES_THROUGH_COORDINATOR: Final = bool(os.environ.get("TAEL_TEST_CITUS_COORDINAT
 needs_citus: Final = pytest.mark.skipif(not COORDINATOR, reason="TAEL_TEST_CITUS is not set")
 #: For tests of waits for locks.
 needs_direct_connections: Final = pytest.mark.skipif(
-    GOES_THROUGH_COORDINATOR, reason="lock_timeout holds on the node to which a client is connected only"
+    GOES_THROUGH_COORDINATOR,
+    reason="locks and lock_timeout are those of the node to which a client is connected",
 )
 #: For tests of PostgreSQL's own plans, of tables, roles and servers that they create or change, and of one cell.
 needs_plain_postgres: Final = pytest.mark.skipif(

@@ -10,7 +10,6 @@ from tael.audit_log.store.entries import write_change
 from tael.base.cipher import Cipher, associated_data
 from tael.base.secret import Secret
 from tael.db.cells import DatabaseOf
-from tael.db.constraints import violated_constraint
 from tael.db.database import Database
 from tael.db.tables import Codec, Home, Row, Table
 from tael.merchants.domain.merchant import App, Merchant, Operation, PreviousKey
@@ -87,7 +86,8 @@ SELECT_MERCHANT: Final = f"SELECT {MERCHANTS.select} FROM merchant"
 #: The merchant's first daily close, which also makes it one of its cell's merchants.
 ADD_DAILY_CLOSE: Final = "INSERT INTO daily_close (mchid, close_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 CELLS: Final = "SELECT mchid, cell FROM merchant ORDER BY mchid"
-IN_KNOWN_CELL: Final = "merchant_in_known_cell"
+#: No row is deleted. A foreign key would do, but Citus then asks for the right to write to `cell_location`.
+IS_CELL: Final = "SELECT FROM cell_location WHERE cell = $1"
 #: New merchants belong to the cell with the fewest.
 EMPTIEST_CELL: Final = """
 SELECT c.cell FROM cell_location AS c LEFT JOIN merchant AS m ON m.cell = c.cell
@@ -100,7 +100,9 @@ class AlreadyThere(Exception):
 
 
 async def insert_merchant(connection: "Connection", merchant: Merchant, origin: Origin) -> None:
-    """In the caller's transaction, at whose end `begin_daily_close` follows."""
+    """In the caller's transaction, at whose end `begin_daily_close` follows. LookupError if there is no such cell."""
+    if not await connection.fetch(IS_CELL, merchant.cell):
+        raise LookupError(f"no cell {merchant.cell}")
     await connection.execute(ADD_MERCHANT, *MERCHANTS.values(merchant, MERCHANTS.columns), origin.at)
     await write_change(connection, origin, MERCHANTS, merchant.mchid, None, merchant)
 
@@ -207,10 +209,7 @@ class Merchants:
                 f"merchant {merchant.mchid} exists, or its app has a default merchant"
             ) from error
         except asyncpg.ForeignKeyViolationError as error:
-            is_cell = violated_constraint(error) == IN_KNOWN_CELL
-            raise LookupError(
-                f"no cell {merchant.cell}" if is_cell else f"no app {merchant.appcode}"
-            ) from error
+            raise LookupError(f"no app {merchant.appcode}") from error
 
     async def change_merchant(
         self, mchid: str, change: Callable[[Merchant], Merchant], origin: Origin

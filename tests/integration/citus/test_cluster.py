@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from tael.db.cells import LOCATIONS_S
+from tael.db.roles import APP
 from tests.end_to_end.rig import free_port_block
 from tests.end_to_end.test_demo import run_demo
 from tests.support import citus
@@ -29,7 +31,7 @@ from tests.support.payment_load import (
     check,
     under_load,
 )
-from tests.support.postgres import open_folder
+from tests.support.postgres import create_login, drop_role, logged_in, open_folder
 from tests.support.values import MCHID
 
 pytestmark = needs_citus
@@ -44,6 +46,7 @@ SESSIONS: Final = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'tael' AND query_start > now() - interval '0.5 s'
 """
+GATEWAY: Final = "gateway_of_cluster"
 #: Seconds until a process has found a cell that has moved.
 FOLLOWS_S: Final = LOCATIONS_S + 5
 POLL_S: Final = 0.2
@@ -62,20 +65,30 @@ def operator(url: str, tmp_path: Path) -> Operator:
 
 @pytest.fixture
 def nodes(operator: Operator, url: str) -> list[Node]:
-    """The coordinator, that of the first cell, and that of the second one, with a merchant in each cell."""
+    """The coordinator, that of the first cell, and that of the second one."""
     coordinator, first, second = citus.nodes()[:3]
-    operator.run("migrate")
+    operator.run("migrate", "--roles")
     operator.run("cell", "add", "1")
     operator.run("cell", "move", "0", "--to", first.address)
     operator.run("cell", "move", "1", "--to", second.address)
-    add_merchants(url, MCHID, OTHER_MCHID)
     return [coordinator, first, second]
 
 
 @pytest.fixture
-def load(nodes: list[Node], url: str, readable_folder: Path) -> Iterator[Load]:
-    """Both merchants pay. What was acknowledged is in the books at the end."""
-    with under_load(url, readable_folder, MCHID, OTHER_MCHID) as load:
+def gateways_url(nodes: list[Node], url: str) -> Iterator[str]:
+    """For a role that may do what the gateway needs, and nothing else."""
+    coordinator = nodes[0].url(database=urlsplit(url).path.removeprefix("/"))
+    drop_role(coordinator, GATEWAY)
+    create_login(coordinator, GATEWAY, APP)
+    yield logged_in(url, GATEWAY)
+    drop_role(coordinator, GATEWAY)
+
+
+@pytest.fixture
+def load(gateways_url: str, url: str, readable_folder: Path) -> Iterator[Load]:
+    """A merchant in each cell pays. What was acknowledged is in the books at the end."""
+    add_merchants(gateways_url, MCHID, OTHER_MCHID)
+    with under_load(gateways_url, readable_folder, MCHID, OTHER_MCHID) as load:
         load.wait_for_more(ENOUGH, MCHID, OTHER_MCHID)
         yield load
     check(load, rows_of(url))

@@ -30,6 +30,7 @@ from tael.payments.store.reservations import (
     ReservationResult,
     Reserved,
 )
+from tests.support.citus import needs_direct_connections
 from tests.support.store import all_entries, count_of, current, opened, paid
 from tests.support.values import ALIPAY_ONLINE, BARCODE, MCHID, NOW, a_payment, a_refund
 
@@ -195,6 +196,7 @@ async def test_concurrent_copies_of_one_refund_reserve_once(store: Store, other_
     assert [answer for answer in answers if not isinstance(answer, Reserved)] == [Repeated(first)] * 19
 
 
+@needs_direct_connections
 async def test_a_reference_that_a_payment_took_meanwhile_is_refused_for_a_refund(
     store: Store, other_store: Store
 ) -> None:

@@ -44,7 +44,7 @@ CREATE TABLE merchant (
     currency               text NOT NULL,
     state                  text NOT NULL DEFAULT 'active',
     is_default             boolean NOT NULL DEFAULT false,
-    cell                   integer NOT NULL DEFAULT 0 CONSTRAINT merchant_in_known_cell REFERENCES cell_location,
+    cell                   integer NOT NULL DEFAULT 0, -- of cell_location, from which no row is deleted
     max_amount_minor       bigint,
     denied                 text[] NOT NULL DEFAULT '{}',
     unmatched_payments     text NOT NULL DEFAULT 'hold',
@@ -53,6 +53,7 @@ CREATE TABLE merchant (
     max_daily_minor        bigint, -- the largest sum of its payments in a day; null for no limit
     max_monthly_minor      bigint,
     created_at             timestamptz NOT NULL,
+    CONSTRAINT merchant_cell CHECK (cell BETWEEN 0 AND 99),
     CONSTRAINT merchant_currency CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT merchant_state CHECK (state IN ('active', 'disabled', 'waiting', 'refused')),
     CONSTRAINT merchant_max_amount_is_positive CHECK (max_amount_minor > 0),
