@@ -1,20 +1,22 @@
 """In which cells a command works: in that of a merchant, in that of a number, or in all.
 
 A cell that cannot be reached is named on standard error. The command goes on with the others, and its exit status is 1.
+Several cells are tried at the same time before the work begins, so that hosts that never answer cost `MAX_RESPONSE_S`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import typer
 
 from tael.base.serial import cell_of
 from tael.cli.finding import why_down
 from tael.cli.showing import IMPOSSIBLE, refused
-from tael.db.cells import FIRST, NoSuchCell
-from tael.db.database import StoreUnavailable
+from tael.db.cells import FIRST, NoSuchCell, number_in
+from tael.db.database import StoreUnavailable, budget
 from tael.operations.store import Store
 from tael.stores import Stores
 
@@ -24,6 +26,9 @@ Given = TypeVar("Given")
 Row = TypeVar("Row")
 InStore = Callable[[Store, Given], Awaitable[Answer]]
 InStores = Callable[[Stores, Given], Awaitable[Answer]]
+
+#: A cell that does not respond for so long is down.
+MAX_RESPONSE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +145,10 @@ async def _in(
 ) -> Answers[Answer]:
     """Raises StoreUnavailable if the deployment has one cell only."""
     by_cell: dict[int, Answer] = {}
-    down: dict[int, str] = {}
+    down = await _down_among(stores, numbers) if len(numbers) > 1 else {}
     for number in numbers:
+        if number in down:
+            continue
         try:
             by_cell[number] = await work(await stores.of_cell.of(number), given)
         except NoSuchCell as error:
@@ -151,6 +158,22 @@ async def _in(
                 raise
             down[number] = why_down(number, error)
     return Answers(by_cell, down)
+
+
+async def _down_among(stores: Stores, numbers: Sequence[int]) -> dict[int, str]:
+    """Why cells do not respond, by their numbers."""
+    errors = await asyncio.gather(*(unavailability(stores, number) for number in numbers))
+    return {number: why_down(number, error) for number, error in zip(numbers, errors, strict=True) if error}
+
+
+async def unavailability(stores: Stores, number: int) -> StoreUnavailable | None:
+    """The error with which a cell does not respond; None if it does."""
+    try:
+        with budget(MAX_RESPONSE_S):
+            await number_in(await stores.cells.of(number))
+    except StoreUnavailable as error:
+        return error
+    return None
 
 
 def _incomplete(down: Mapping[int, str]) -> typer.Exit:

@@ -11,6 +11,7 @@ import psycopg
 import typer
 
 from tael.base.clock import RealClock
+from tael.cli.cell_answers import MAX_RESPONSE_S, unavailability
 from tael.cli.check_results import Result, has_failed, result_of, results_of, skipped
 from tael.cli.command_order import group_in_order
 from tael.cli.databases import UNUSABLE_DATABASE
@@ -19,7 +20,7 @@ from tael.cli.migration import FAILED, migrate_new_cell, why_failed
 from tael.cli.origin import origin_of_command
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.config import BadSettings, read_database_url
-from tael.db.cells import MAX_CELL, SERVERS, CellLocation, Cells, NumberTaken, number_in
+from tael.db.cells import MAX_CELL, SERVERS, CellLocation, Cells, NumberTaken
 from tael.db.citus import CannotMove, move_cell
 from tael.db.database import PATIENT, StoreUnavailable, budget
 from tael.db.migrate import locations_in
@@ -38,8 +39,6 @@ cells: Final = typer.Typer(
 
 LISTED: Final = ("number", "servers", "node", "schema", "merchants", "state", "reason")
 CHECKED: Final = ("cell", "check", "state", "problem", "remedy")
-#: A cell that does not respond for so long is down.
-MAX_RESPONSE_S: Final = 5.0
 MAX_PORT: Final = 65_535
 
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="Of the cell.")]
@@ -217,7 +216,7 @@ def list_command(data: DataOption = None, as_json: JsonOption = False) -> None:
 async def _listed(stores: Stores, now: datetime) -> list[dict[str, Any]]:
     merchants = Counter((await stores.first.merchants.cells()).values())
     locations = await stores.cells.locations()
-    reasons = await asyncio.gather(*(_reason(stores, each.number) for each in locations))
+    errors = await asyncio.gather(*(unavailability(stores, each.number) for each in locations))
     return [
         {
             "number": location.number,
@@ -225,21 +224,11 @@ async def _listed(stores: Stores, now: datetime) -> list[dict[str, Any]]:
             "node": stores.cells.node_of(location),
             "schema": location.schema,
             "merchants": merchants[location.number],
-            "state": "down" if reason else "up",
-            "reason": reason,
+            "state": "down" if error else "up",
+            "reason": str(error or ""),
         }
-        for location, reason in zip(locations, reasons, strict=True)
+        for location, error in zip(locations, errors, strict=True)
     ]
-
-
-async def _reason(stores: Stores, number: int) -> str:
-    """Why a cell is down; "" if it is up."""
-    try:
-        with budget(MAX_RESPONSE_S):
-            await number_in(await stores.cells.of(number))
-    except StoreUnavailable as error:
-        return str(error)
-    return ""
 
 
 @cells.command("check")

@@ -1,5 +1,6 @@
 """The operator's commands over two cells, and over a third one whose server is down."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -15,18 +16,22 @@ from psycopg import sql
 from pytest_httpserver import HTTPServer
 from typer.testing import CliRunner
 
+from tael.cli import cell_answers
 from tael.cli.app import app
+from tael.cli.cell_answers import in_every_cell
+from tael.db.cells import CellLocation, Cells
+from tael.db.database import PATIENT
 from tael.db.roles import ROLES
 from tael.merchants.domain.merchant import UnmatchedPolicy
 from tael.operations.store import Store
-from tael.stores import Stores
+from tael.stores import Stores, stores_over
 from tael.webhooks.domain.webhook import WebhookKind
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 from tael_demo.embedded.server import EmbeddedPostgres
 from tests.integration.cli.test_cli_unmatched import booked, report
 from tests.support.citus import needs_plain_postgres
 from tests.support.operator import Operator, operator_of
-from tests.support.ports import HOST, reserved_ports
+from tests.support.ports import HOST, bound, reserved_ports
 from tests.support.postgres import (
     as_role,
     create_database,
@@ -40,12 +45,13 @@ from tests.support.postgres import (
 from tests.support.settlement import Moved, close_before, move
 from tests.support.several_cells import in_cells, migrate, with_cell, with_cell_down
 from tests.support.statements import DAY, ONE_DAY, paid_line, stored
-from tests.support.store import paid, with_a_merchant
+from tests.support.store import CIPHER, NODE, paid, with_a_merchant
 from tests.support.values import APPCODE, MCHID, NOW, ORIGIN, a_merchant, a_payment, a_wechat_account
 
 pytestmark = needs_plain_postgres
 
 OTHER: Final = "mch2"
+PATIENCE_S: Final = 20.0
 #: The third and fourth digit after the day are the cell.
 SYSSN, OTHERS_SYSSN = "202601020900990000000001", "202601020901990000000001"
 UNMATCHED, OTHERS_UNMATCHED = "4e1d000000000001", "4e1d000000000002"
@@ -476,6 +482,30 @@ def test_each_cell_has_its_own_report_after_a_restore(operator: Operator) -> Non
 def test_a_restore_is_applied_without_a_cell(incomplete: Operator) -> None:
     report = without_the_third(incomplete, "after-restore", "--apply")
     assert [(each["cell"], each["is_applied"]) for each in report["cells"]] == [(0, True), (1, True)]
+
+
+async def test_servers_that_never_answer_are_given_up_together(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command may wait a minute for each statement."""
+    monkeypatch.setattr(cell_answers, "MAX_RESPONSE_S", 0.2)
+
+    async def number_of(store: Store, _: None) -> int:
+        return store.cell
+
+    with bound() as silent:
+        silent.listen()
+        location = CellLocation(1, f"{HOST}:{silent.getsockname()[1]}")
+        async with Cells(migrated_url, PATIENT) as databases:
+            await databases.add(location, write_nothing)
+            stores = stores_over(databases, CIPHER, NODE)
+            async with asyncio.timeout(PATIENCE_S):
+                answers = await in_every_cell(number_of)(stores, None)
+    assert (answers.by_cell, set(answers.down)) == ({0: 0}, {1})
+
+
+async def write_nothing(_: object) -> None:
+    pass
 
 
 # ---- merchants -------------------------------------------------------------------------------------------------------
