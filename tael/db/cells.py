@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
+import structlog
 
 from tael.base.read_cache import TIMER, ReadCache
 from tael.db.database import FIXED_CONNECTIONS, Database, Limits, StoreUnavailable, budget
@@ -21,6 +22,8 @@ from tael.db.servers import address
 
 if TYPE_CHECKING:
     from tael.db.database import Connection
+
+log = structlog.get_logger()
 
 Opened = TypeVar("Opened")
 Other = TypeVar("Other")
@@ -239,8 +242,12 @@ class Cells:
     async def _follow(self) -> None:
         while True:
             self._has_failed.clear()
-            with suppress(StoreUnavailable):
+            try:
                 await self._read_locations()
+            except StoreUnavailable:
+                pass  # the directory's readiness has the reason
+            except Exception:
+                log.exception("cells.not_followed")
             await asyncio.sleep(RETRY_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._has_failed.wait(), LOCATIONS_S - RETRY_S)

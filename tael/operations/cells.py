@@ -30,15 +30,17 @@ async def add_cell(cells: Cells, location: CellLocation, origin: Origin) -> None
 
 async def change_cell(cells: Cells, location: CellLocation, origin: Origin) -> None:
     """Name the new servers of a cell, which must be there. Raises NoSuchCell, WrongServers, StoreUnavailable."""
+    if location.number == FIRST:
+        raise WrongServers("cell 0 is on the servers of the directory: change TAEL_DATABASE_URL")
     before = await cells.location(location.number)
+    if node := cells.node_of(before):
+        raise WrongServers(f"Citus has cell {location.number} on {node}: use `tael cell move`")
     await _check_servers(cells, location)
     await cells.change(location, _note(origin, location, before, location))
 
 
 async def _check_servers(cells: Cells, location: CellLocation) -> None:
     """Raises WrongServers."""
-    if location.number == FIRST:
-        raise WrongServers("cell 0 is on the servers of the directory: change TAEL_DATABASE_URL")
     try:
         number = await cells.number_at(location)
     except SchemaOutdated as error:

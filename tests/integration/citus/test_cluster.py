@@ -157,6 +157,11 @@ def test_all_pay_while_the_coordinator_is_down(load: Load, nodes: list[Node]) ->
     assert load.others == {}
 
 
+def test_citus_alone_says_where_a_cell_is(operator: Operator, nodes: list[Node]) -> None:
+    set_servers = ("cell", "set", "1", "--servers", nodes[1].address)
+    assert f"on {nodes[2].address}: use `tael cell move`" in operator.is_refused(*set_servers, code=1)
+
+
 def test_a_move_to_no_node_is_refused(operator: Operator, nodes: list[Node]) -> None:
     refused = operator.is_refused("cell", "move", "1", "--to", "db.example:5432", code=1)
     assert all(node.address in refused for node in nodes[1:])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from tael.db import cells as db_cells
 from tael.db.cells import CellLocation, Cells, NoSuchCell, number_in
@@ -185,6 +186,24 @@ async def test_a_cell_that_has_moved_is_followed_although_its_last_server_still_
                 return bool(now != before)
 
             await until(is_on_another_connection)
+
+
+async def test_following_goes_on_after_an_unexpected_error(
+    stores: Stores, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_cells, "RETRY_S", 0)
+    monkeypatch.setattr(db_cells, "LOCATIONS_S", 0.05)
+    monkeypatch.setattr(db_cells, "READ_LOCATIONS", "SELECT 1 / 0")
+    async with Cells(database_url, database_class=CountingDatabase) as cells:
+        with capture_logs() as logged:
+            before = CountingDatabase.reads
+            async with cells.following():
+                await until(lambda: read_again(before + 2))
+    assert {line["event"] for line in logged} == {"cells.not_followed"}
+
+
+async def read_again(wanted: int) -> bool:
+    return CountingDatabase.reads >= wanted
 
 
 async def test_the_first_cell_stays_on_the_servers_of_the_directory(stores: Stores) -> None:
