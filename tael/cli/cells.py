@@ -21,7 +21,7 @@ from tael.cli.origin import origin_of_command
 from tael.cli.showing import IMPOSSIBLE, UNUSABLE, JsonOption, refused, show_json, show_members, show_rows
 from tael.config import BadSettings, read_database_url
 from tael.db.cells import MAX_CELL, SERVERS, CellLocation, Cells, NumberTaken
-from tael.db.citus import CannotMove, move_cell
+from tael.db.citus import CannotMove, move_cell, node_of_cell
 from tael.db.database import PATIENT, StoreUnavailable, budget
 from tael.db.migrate import locations_in
 from tael.db.server import read_server
@@ -116,22 +116,32 @@ def move(
 ) -> None:
     """Move a cell to another node of Citus while its merchants pay.
 
-    Log in as for `tael migrate`, to the coordinator. An interrupted move leaves the cell where it was; repeat it.
+    Log in as for `tael migrate`, to the coordinator. If interrupted, repeat it; `tael cell list` has the cell's node.
     """
     url, began = _url(), time.monotonic()
     location = _found(url, number)
     try:
-        before = move_cell(location.url(url), location.schema, to)
+        before = node_of_cell(location.url(url), location.schema)
+        if before != to:
+            _move(url, location, before, to)
     except CannotMove as error:
         raise refused(str(error)) from None
     except UNUSABLE_DATABASE as error:
         raise refused(f"cell {number} has not moved: {why_failed(error)}", UNUSABLE) from None
     seconds = round(time.monotonic() - began, 1)
-    origin = origin_of_command("cell move", RealClock().now())
-    _with_cells(url, lambda databases: note_move(databases, location, before, to, origin))
     _show(
         {"number": number, "schema": location.schema, "from": before, "node": to, "seconds": seconds}, as_json
     )
+
+
+def _move(url: str, location: CellLocation, before: str, to: str) -> None:
+    """Move a cell. It is noted where it is then, also after an interrupt, which may have come too late."""
+    try:
+        move_cell(location.url(url), location.schema, to)
+    finally:
+        after = node_of_cell(location.url(url), location.schema)
+        origin = origin_of_command("cell move", RealClock().now())
+        _with_cells(url, lambda databases: note_move(databases, location, before, after, origin))
 
 
 def _url() -> str:

@@ -39,6 +39,8 @@ WHERE c.relnamespace = to_regnamespace(%s::text) AND c.relname = 'cell'
 #: A node that was added later has none yet. Rows are changed meanwhile.
 COMPLETE_NODES: Final = "SELECT replicate_reference_tables('force_logical')"
 MOVE: Final = "SELECT citus_schema_move(%s::text::regnamespace, %s::text, %s::integer, 'force_logical')"
+#: For a server's response to the cancellation of a move.
+CANCEL_S: Final = 5.0
 #: Tables of a cell that are not in the write-ahead log, and so in no logical replication.
 UNLOGGED: Final = ("rate_limit", "rate_limit_total")
 
@@ -60,43 +62,50 @@ def copy_directory(connection: Connection) -> None:
             connection.execute(COPY_TO_ALL, [f"{DIRECTORY_SCHEMA}.{table}"])
 
 
-def move_cell(database_url: str, schema: str, node: str) -> str:
-    """Move a cell to a node, given by host and port, while it is used; the node where it was.
-
-    Raises CannotMove, psycopg.Error.
-    """
+def node_of_cell(database_url: str, schema: str) -> str:
+    """Host and port of the node that has a cell. Raises CannotMove, psycopg.Error."""
     with psycopg.connect(of_primary(database_url), autocommit=True) as connection:
         if not has_citus(connection):
             raise CannotMove("this database has no Citus extension, which moves cells between its nodes")
         found = connection.execute(NODE_OF, [schema]).fetchone()
-        if found is None:
-            raise CannotMove(f"the schema {schema} is not distributed by Citus")
+    if found is None:
+        raise CannotMove(f"the schema {schema} is not distributed by Citus")
+    return address(*found)
+
+
+def move_cell(database_url: str, schema: str, node: str) -> None:
+    """Move a cell to another node, given by host and port, while it is used. Raises CannotMove, psycopg.Error."""
+    with psycopg.connect(of_primary(database_url), autocommit=True) as connection:
         nodes = _nodes(connection)
         if node not in nodes:
             raise CannotMove(f"{node} is no active node of Citus; these are: {', '.join(nodes)}")
-        before = address(*found)
-        if before != node:
-            connection.execute(COMPLETE_NODES)
-            with _all_logged(connection, schema):
+        connection.execute(COMPLETE_NODES)
+        with _all_logged(database_url, schema):
+            try:
                 connection.execute(MOVE, [schema, *nodes[node]])
-        return before
+            except KeyboardInterrupt:
+                connection.cancel_safe(timeout=CANCEL_S)
+                connection.close()
+                raise
 
 
 @contextmanager
-def _all_logged(connection: Connection, schema: str) -> Iterator[None]:
+def _all_logged(database_url: str, schema: str) -> Iterator[None]:
     """Within the block, no table is unlogged. If its end is not reached, some stay logged, and cost more."""
-    _set_unlogged(connection, schema, "LOGGED")
+    _set_unlogged(database_url, schema, "LOGGED")
     try:
         yield
     finally:
         with suppress(psycopg.OperationalError):  # the move has raised why
-            _set_unlogged(connection, schema, "UNLOGGED")
+            _set_unlogged(database_url, schema, "UNLOGGED")
 
 
-def _set_unlogged(connection: Connection, schema: str, setting: LiteralString) -> None:
-    for table in UNLOGGED:
-        name = sql.Identifier(schema, table)
-        connection.execute(sql.SQL("ALTER TABLE {} SET {}").format(name, sql.SQL(setting)))
+def _set_unlogged(database_url: str, schema: str, setting: LiteralString) -> None:
+    """A move that has been interrupted and not ended yet is waited for."""
+    with psycopg.connect(of_primary(database_url), autocommit=True) as connection:
+        for table in UNLOGGED:
+            name = sql.Identifier(schema, table)
+            connection.execute(sql.SQL("ALTER TABLE {} SET {}").format(name, sql.SQL(setting)))
 
 
 def _nodes(connection: Connection) -> Mapping[str, tuple[str, int]]:

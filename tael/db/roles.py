@@ -23,7 +23,7 @@ ROLES: Final = (OWNER, APP, READER)
 
 MISSING: Final = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regrole(name) IS NULL"
 #: Of the owner, as whom the nodes of Citus connect to each other when they copy a table. It has no password.
-CANNOT_LOG_IN: Final = "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolcanlogin"
+CANNOT_LOG_IN: Final = "SELECT rolname FROM pg_roles WHERE rolname = %s AND NOT rolcanlogin"
 #: Whether the privileges of a role apply to us, as to its members and to a superuser.
 IS_MEMBER: Final = "SELECT pg_has_role(current_user, %s, 'USAGE'), current_user"
 #: A change of owner locks the table against everything, so it does not wait long behind a transaction of the gateway.

@@ -139,7 +139,8 @@ def migrated() -> Iterator[str]:
         with _connected() as connection:
             connection.execute(ADD_CELLS)
         for cell, node in zip(CELLS, nodes()[1:], strict=False):
-            move_cell(url, cell, node.address)
+            if node_of(cell) != node:
+                move_cell(url, cell, node.address)
         yield url
 
 
@@ -188,6 +189,13 @@ def database(name: str) -> Iterator[str]:
         yield urlunsplit(urlsplit(COORDINATOR)._replace(netloc=f"{login}@{hosts}", path=f"/{name}"))
     finally:
         _drop(name, cluster)
+
+
+def drop_roles(*names: str) -> None:
+    """Of all nodes. They own nothing any more."""
+    for node in nodes():
+        for name in names:
+            _execute_at(node.url(database="postgres"), "DROP ROLE IF EXISTS {}", name)
 
 
 def _drop(name: str, cluster: list[Node]) -> None:

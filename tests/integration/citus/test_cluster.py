@@ -3,6 +3,10 @@
 The servers are on this machine and are killed, so nothing else may use them.
 """
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +18,8 @@ import psycopg
 import pytest
 
 from tael.db.cells import LOCATIONS_S
-from tael.db.roles import APP
-from tests.end_to_end.rig import free_port_block
+from tael.db.roles import APP, ROLES
+from tests.end_to_end.rig import END_LIMIT_S, ROOT, free_port_block
 from tests.end_to_end.test_demo import run_demo
 from tests.support import citus
 from tests.support.citus import CELLS, Node, needs_citus
@@ -47,6 +51,16 @@ SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'tael' AND query_start > now() - interval '0.5 s'
 """
 GATEWAY: Final = "gateway_of_cluster"
+MOVING: Final = """
+SELECT pid FROM pg_stat_activity
+WHERE state = 'active' AND query LIKE 'SELECT citus_schema_move%' AND pid <> pg_backend_pid()
+"""
+UNLOGGED_TABLES: Final = """
+SELECT relname FROM pg_class WHERE relnamespace = 'cell_01'::regnamespace AND relkind = 'r' AND relpersistence = 'u'
+ORDER BY 1
+"""
+#: As a shell has it: 128 and the number of the signal.
+INTERRUPTED: Final = 130
 #: Seconds until a process has found a cell that has moved.
 FOLLOWS_S: Final = LOCATIONS_S + 5
 POLL_S: Final = 0.2
@@ -56,6 +70,7 @@ POLL_S: Final = 0.2
 def url() -> Iterator[str]:
     with citus.database("tael_cluster") as url:
         yield url
+    citus.drop_roles(*ROLES)
 
 
 @pytest.fixture
@@ -155,6 +170,28 @@ def test_all_pay_while_the_coordinator_is_down(load: Load, nodes: list[Node]) ->
         killed.start()
     load.wait_for_more(ENOUGH, MCHID, OTHER_MCHID)
     assert load.others == {}
+
+
+def test_a_move_that_is_interrupted_is_logged_if_it_was_done_and_can_be_repeated(
+    operator: Operator, nodes: list[Node], url: str
+) -> None:
+    coordinator, first, _ = nodes
+    database = urlsplit(url).path.removeprefix("/")
+    move = ("cell", "move", "1", "--to", first.address)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tael.cli", *move], env=os.environ | operator.environment, cwd=ROOT
+    )
+    with psycopg.connect(coordinator.url(database=database), autocommit=True) as connection:
+        while not connection.execute(MOVING).fetchone():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(END_LIMIT_S) == INTERRUPTED
+        assert connection.execute(UNLOGGED_TABLES).fetchall() == [("rate_limit",), ("rate_limit_total",)]
+    is_there = operator.run_json("cell", "list")[1]["node"] == first.address
+    newest = operator.run_json("audit", "list", "--kind", "cell_location")[0]
+    assert (newest["after"] == {"node": first.address}) == is_there
+    assert operator.run_json(*move)["node"] == first.address
+    assert operator.run_json("cell", "list")[1]["node"] == first.address
 
 
 def test_citus_alone_says_where_a_cell_is(operator: Operator, nodes: list[Node]) -> None:
