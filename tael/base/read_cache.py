@@ -18,7 +18,7 @@ from cachetools import TLRUCache
 
 Value = TypeVar("Value")
 
-#: Seconds of a clock that nobody sets.
+#: Seconds of a monotonic clock.
 TIMER: Final[Callable[[], float]] = time.monotonic
 DEFAULT_TTL_S: Final = 1.0
 MAX_ENTRIES: Final = 10_000
@@ -32,6 +32,7 @@ class _Entry(NamedTuple, Generic[Value]):
     refresh_at_s: float
     expires_at_s: float
     value: Value | None
+    has_failed: bool = False  #: the last attempt to read it again raised `unavailable`
 
 
 class _Reading(NamedTuple, Generic[Value]):
@@ -50,8 +51,8 @@ class _NothingRaised(Exception):
 class ReadCache(Generic[Value]):
     """Values by name, each for `ttl_s` by `timer`, at most MAX_ENTRIES; the least recently used is evicted first.
 
-    `timer` is monotonic: a wall clock that is set back would keep a revoked key valid. Once a read raises
-    `unavailable`, and until another one succeeds, values are used for `stale_s` more, without a wait.
+    `timer` is monotonic: a wall clock that is set back would keep a revoked key valid. A value whose
+    next read raises `unavailable` is used for `stale_s` more; until a read of it succeeds, no caller waits.
     """
 
     def __init__(
@@ -73,14 +74,13 @@ class ReadCache(Generic[Value]):
         self._readings: dict[str, _Reading[Value]] = {}
         self._refreshes: set[asyncio.Task[Value | None]] = set()
         self._invalidations = 0
-        self._is_unavailable = False  #: the newest read raised `unavailable`
 
     async def get(self, name: str, read: Callable[[str], Awaitable[Value | None]]) -> Value | None:
         """The cached value, or what `read` returns."""
         while True:
             now_s, reading = self._timer(), self._readings.get(name)
             entry = self._entries.get(name)
-            if entry is not None and (now_s < entry.expires_at_s or self._is_unavailable):
+            if entry is not None and (now_s < entry.expires_at_s or entry.has_failed):
                 if entry.refresh_at_s <= now_s and reading is None:
                     self._refresh(name, read)
                 return entry.value
@@ -114,11 +114,11 @@ class ReadCache(Generic[Value]):
         self._refreshes.add(task)
         task.add_done_callback(self._note_refreshed)
 
-    def _postpone(self, name: str) -> None:
-        """Do not read a stale value again at once."""
+    def _note_failure(self, name: str) -> None:
+        """Use the value on, and do not read it again at once."""
         entry = self._entries.get(name)
         if entry is not None:
-            self._entries[name] = entry._replace(refresh_at_s=self._timer() + RETRY_S)
+            self._entries[name] = entry._replace(refresh_at_s=self._timer() + RETRY_S, has_failed=True)
 
     def _note_refreshed(self, task: "asyncio.Task[Value | None]") -> None:
         self._refreshes.discard(task)
@@ -131,12 +131,10 @@ class ReadCache(Generic[Value]):
         """Read `name`; others that need it meanwhile wait. If this caller is cancelled, one of them reads."""
         try:
             value = await read(name)
-            self._is_unavailable = False
             reading.value.set_result(value)
         except Exception as error:
             if isinstance(error, self._unavailable):
-                self._is_unavailable = True
-                self._postpone(name)
+                self._note_failure(name)
             reading.value.set_exception(error)
             reading.value.exception()  # there may be no other caller
             raise

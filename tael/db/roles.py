@@ -1,4 +1,4 @@
-"""The group roles of a deployment. Nobody logs in as one: an administrator grants them to login roles.
+"""The group roles of a deployment. Users do not log in as them: an administrator grants them to login roles.
 
 `tael_migrate` owns the tables, `tael_app` runs the gateway and its commands, `tael_read` reads what is not secret.
 Roles belong to the server and not to a database, so two gateways on one server share them.

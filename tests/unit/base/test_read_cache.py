@@ -258,11 +258,12 @@ async def test_while_rows_are_unavailable_stale_values_are_used() -> None:
     rows.is_down = True
     rows.now_s += TTL_S + STALE_S - 0.5
     assert await cache.get("shop", rows.read) == "old"
+    assert await cache.get("other", rows.read) == "kept"
     reads = len(rows.reads)
     assert [await cache.get(name, rows.read) for name in ("shop", "other")] == ["old", "kept"]
     assert len(rows.reads) == reads, "no caller waits for another failure"
     rows.now_s += 0.5
-    for name in ("shop", "nobody"):
+    for name in ("shop", "unknown"):
         with pytest.raises(Unavailable):
             await cache.get(name, rows.read)
 
@@ -294,6 +295,19 @@ async def test_a_stale_value_is_not_used_while_rows_can_be_read() -> None:
     await cache.get("shop", rows.read)
     rows.rows["shop"] = "new"
     rows.now_s += TTL_S
+    assert await cache.get("shop", rows.read) == "new"
+
+
+async def test_a_read_that_fails_makes_no_other_value_stale() -> None:
+    """A key that was replaced before one short failure is not accepted because of it."""
+    rows = FailingRows(shop="old", other="kept")
+    cache = stale_cache_of(rows)
+    for name in ("shop", "other"):
+        await cache.get(name, rows.read)
+    rows.rows["shop"], rows.is_down = "new", True
+    rows.now_s += TTL_S
+    assert await cache.get("other", rows.read) == "kept"
+    rows.is_down = False
     assert await cache.get("shop", rows.read) == "new"
 
 
