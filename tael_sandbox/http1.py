@@ -37,6 +37,45 @@ class Limits:
     max_connections: int = 1_000
 
 
+#: The start of what comes before a response: 100 Continue.
+INTERIM: Final = b"HTTP/1.1 1"
+
+
+class OneWrite:
+    """The transport of one response: its head is sent with the first part of its body.
+
+    uvicorn writes them one after the other, which would be two segments and two system calls.
+    """
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None  #: b"" once it is sent
+
+    def write(self, data: bytes) -> None:
+        if self._head is None and not data.startswith(INTERIM):
+            self._head = data
+        elif self._head:
+            self._transport.write(self._head + data)
+            self._head = b""
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send the head of a response that has no body."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 class HeadTooLong(Exception):
     """Raised in a callback of the parser, which turns it into its own error."""
 
@@ -60,6 +99,7 @@ class Http1Protocol(HttpToolsProtocol):
         self._began_now = False  #: whether the head began in the current data
         self._head_bytes = 0
         self._answering: RequestResponseCycle | None = None
+        self._written: OneWrite | None = None  #: the response that is being made
         self._refusal: tuple[int, str] | None = None
         self._is_head_too_long = False
         self._is_surplus = False
@@ -161,10 +201,14 @@ class Http1Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
+        self._written = OneWrite(self.transport)
+        cycle.transport = self._written  # type: ignore[assignment]  # it has all that a cycle uses
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        self._answering = None  # set again when the next one starts
+        if self._written is not None:
+            self._written.flush()
+        self._answering = self._written = None  # set again when the next one starts
         super().on_response_complete()
         if self.transport.is_closing():
             return

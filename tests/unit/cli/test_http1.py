@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 import uvicorn
@@ -31,6 +31,7 @@ class Served:
     bodies: list[bytes] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    written: list[bytes] = field(default_factory=list)  #: each part that a protocol gave to its transport
 
     async def application(self, scope: Any, receive: Any, send: Any) -> None:
         """Echoes path and body. /slow waits for the gate, /early responds before the body has come."""
@@ -49,13 +50,32 @@ class Served:
         answer = json.dumps([scope["method"], scope["path"], body.decode()]).encode()
         headers = [(b"content-length", str(len(answer)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if scope["path"] == "/parts":
+            await send({"type": "http.response.body", "body": answer[:2], "more_body": True})
+            answer = answer[2:]
         await send({"type": "http.response.body", "body": answer})
+
+
+class CountingTransport:
+    """asyncio's transport; `written` is what was given to it at a time."""
+
+    def __init__(self, transport: asyncio.Transport, written: list[bytes]) -> None:
+        self._transport = transport
+        self._written = written
+
+    def write(self, data: bytes) -> None:
+        self._written.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 @asynccontextmanager
 async def serving(limits: Limits = LONG) -> AsyncIterator[Served]:
     class Protocol(Http1Protocol):
-        pass
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(cast(asyncio.Transport, CountingTransport(transport, served.written)))
 
     Protocol.limits = limits
     served = Served()
@@ -318,3 +338,36 @@ async def test_expect_100_continue_is_answered() -> None:
         assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         wire.writer.write(whole[-5:])
         assert await wire.answer() == (200, ["POST", "/", "12345"])
+
+
+# ---- responses ---------------------------------------------------------------------------------------------
+
+
+async def test_a_response_is_given_to_the_transport_at_once() -> None:
+    async with serving() as served, wire_to(served, request("/a"), request("/b")) as wire:
+        assert await wire.answer() == (200, ["POST", "/a", ""])
+        assert await wire.answer() == (200, ["POST", "/b", ""])
+        assert [part.partition(b"\r\n\r\n")[2] for part in served.written] == [
+            b'["POST", "/a", ""]',
+            b'["POST", "/b", ""]',
+        ]
+
+
+async def test_a_body_in_parts_begins_with_the_head() -> None:
+    async with serving() as served, wire_to(served, request("/parts")) as wire:
+        assert await wire.answer() == (200, ["POST", "/parts", ""])
+        assert [part[-2:] for part in served.written] == [b'["', b'"]']
+
+
+async def test_a_response_without_a_body_has_its_head() -> None:
+    async with serving() as served, wire_to(served, request("/", method="HEAD"), request("/a")) as wire:
+        head = await wire.reader.readuntil(b"\r\n\r\n")
+        assert b"content-length: 17\r\n" in head
+        assert await wire.answer() == (200, ["POST", "/a", ""])
+
+
+async def test_a_response_without_a_body_has_its_head_before_the_connection_closes() -> None:
+    closing = request("/", method="HEAD", headers=b"Connection: close\r\n")
+    async with serving() as served, wire_to(served, closing) as wire:
+        assert b"content-length: 17\r\n" in await wire.reader.readuntil(b"\r\n\r\n")
+        assert await wire.is_ended()
