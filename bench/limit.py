@@ -55,9 +55,12 @@ class RecordingDatabase(Database):
             with connection.query_logger(self._note):
                 yield connection
 
-    async def transact(self, statements: Sequence[pipeline.Statement]) -> bool:
-        sent = (pipeline.BEGIN, *statements, pipeline.COMMIT)
-        self.sent += (Statement(each.sql, tuple(each.arrays)) for each in sent)
+    async def transact(
+        self, statements: Sequence[pipeline.Statement]
+    ) -> Sequence[pipeline.StatementResult] | None:
+        for each in (pipeline.BEGIN, *statements, pipeline.COMMIT):
+            rows = () if each.rows is None else (each.rows,)
+            self.sent.append(Statement(each.sql, (*each.arrays, *rows)))
         return await super().transact(statements)
 
     async def _note(self, query: Any) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import asyncpg
 
 from tael.base.metrics import DATABASE_CONNECTIONS, DATABASE_IN_USE, DATABASE_MAX, DATABASE_WAITING
-from tael.db.pipeline import Pipelines, Statement
+from tael.db.pipeline import Pipelines, Statement, StatementResult
 from tael.db.servers import Servers
 
 if TYPE_CHECKING:
@@ -111,6 +111,12 @@ class SchemaOutdated(StoreUnavailable):
 
 OUTDATED: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 UNREACHABLE: Final = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+#: Statements that were sent at once and met one of these are sent one by one.
+NOT_AT_ONCE: Final = (
+    ValueError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.InvalidTextRepresentationError,
+)
 #: SQLSTATEs, or their first two characters, of errors that any other call would meet as well.
 CANNOT_SERVE: Final = (
     "08",  # connection
@@ -406,21 +412,21 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-    async def transact(self, statements: Sequence[Statement]) -> bool:
-        """Send statements at once and commit them together. Raises StoreUnavailable.
+    async def transact(self, statements: Sequence[Statement]) -> Sequence[StatementResult] | None:
+        """Send statements at once and commit them together; the result of each. Raises StoreUnavailable.
 
-        False if nothing was written: one met another number of rows than it should, a constraint is violated, a text
+        None if nothing was written: one has another number of rows than it must, a constraint is violated, a text
         cannot be stored, or the caller waits for locks. Then they must be sent one by one.
         """
         if _use.get() is not _Use.BATCH:
-            return False
+            return None
         if not self._pools:
             raise RuntimeError("enter the Database before using it")
         try:
             async with within(self.limits.call_s):
                 return await self._pipelines.transact(statements)
-        except (ValueError, asyncpg.IntegrityConstraintViolationError):
-            return False
+        except NOT_AT_ONCE:
+            return None
         except Exception as error:
             store_error = await self._unavailable(error)
             if store_error is None:

@@ -1,9 +1,12 @@
-"""Transactions whose statements are sent at once, without a wait for the result of each.
+"""Transactions that are sent at once, from BEGIN to COMMIT, without a wait for any result.
 
 Under load each wait is a turn of the event loop, in which other calls are served. asyncpg waits after every statement.
 So it connects and logs in, and then its connection speaks the few messages of PostgreSQL's protocol that prepared
 statements need: https://www.postgresql.org/docs/current/protocol-flow.html, "Pipelining". Parameters are arrays, as
-texts; of results only the number of rows is read.
+texts; a result has one column of texts, or none.
+
+The COMMIT is sent before it is known how many rows were written. A statement that must not have another number of rows
+is made by `counted`: it fails, as one that violates a constraint, and nothing is committed.
 """
 
 import asyncio
@@ -27,24 +30,50 @@ _EXECUTE: Final = b"E" + _INT32.pack(9) + b"\0" + _INT32.pack(0)
 _SYNC: Final = b"S" + _INT32.pack(4)
 #: The kind of a message and its length, which does not count the kind.
 _HEAD_BYTES: Final = 5
-_PARSE_COMPLETE, _COMMAND_COMPLETE, _ERROR, _READY = b"1CEZ"
+_PARSE_COMPLETE, _COMMAND_COMPLETE, _DATA_ROW, _ERROR, _READY = b"1CDEZ"
+_READ: Final = frozenset({_PARSE_COMPLETE, _COMMAND_COMPLETE, _DATA_ROW, _ERROR, _READY})
+#: Of a row with one column: how many there are, and the length of its text.
+_ROW_HEAD_BYTES: Final = 6
 #: Of an error: severity, SQLSTATE, message and constraint.
 _KEPT_FIELDS: Final = "SCMn"
-#: Classes of SQLSTATEs after which a connection can be used again: a constraint, a conflict, a lock.
-_HARMLESS: Final = ("23", "40", "55")
+#: Classes of SQLSTATEs after which a connection can be used again: a value (see `counted`), a constraint, a conflict, a
+#: lock.
+_HARMLESS: Final = ("22", "23", "40", "55")
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL whose parameters are arrays. It must read or write `rows` rows, unless that is None."""
+    """SQL whose parameters are arrays; the last one is `rows` if the SQL is made by `counted`."""
 
     sql: str
     arrays: Sequence[Sequence[object]] = ()
     rows: int | None = None
 
-    def is_met_by(self, tag: bytes) -> bool:
-        """Whether this command tag, `INSERT 0 1` for instance, has the right number of rows."""
-        return self.rows is None or tag.rpartition(b" ")[2] == b"%d" % self.rows
+
+@dataclass(slots=True)
+class StatementResult:
+    """What a statement has returned: a text for each row, and its command tag, `INSERT 0 1` for instance."""
+
+    texts: list[str]
+    tag: bytes = b""
+
+    @property
+    def count(self) -> int:
+        """The number of rows that were written."""
+        return int(self.tag.rpartition(b" ")[2])
+
+
+def counted(sql: str, arrays: int) -> str:
+    """A SELECT, or UPDATE with RETURNING, which fails unless it has as many rows as its last parameter says.
+
+    `arrays` is the number of its own parameters. SQL has no statement that only raises an error, so this one casts
+    "3 rows, not 4" to an integer: asyncpg.InvalidTextRepresentationError.
+    """
+    wanted = f"${arrays + 1}::bigint"
+    return f"""
+WITH counted AS ({sql})
+SELECT CASE WHEN count(*) = {wanted} THEN 0 ELSE (count(*) || ' rows, not ' || {wanted})::integer END FROM counted
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +86,11 @@ class _Encoded:
 
 def _encoded(statement: Statement) -> _Encoded:
     """Raises ValueError for a text that PostgreSQL cannot store."""
-    parts = [_INT16.pack(len(statement.arrays))]
-    for array in statement.arrays:
-        text = array_text(array).encode()
+    texts = [array_text(array) for array in statement.arrays]
+    if statement.rows is not None:
+        texts.append(b"%d" % statement.rows)
+    parts = [_INT16.pack(len(texts))]
+    for text in texts:
         parts += (_INT32.pack(len(text)), text)
     return _Encoded(statement, b"".join(parts))
 
@@ -81,13 +112,14 @@ class Pipeline(asyncio.Protocol):
         self._names: dict[str, bytes] = {}
         self._named = 0
         self._parsing: deque[tuple[str, bytes]] = deque()  #: being prepared, in order
-        self._tags: list[bytes] = []
+        self._results: list[StatementResult] = []
+        self._texts: list[str] = []  #: of the statement that is being executed
         self._error: Exception | None = None
         self._end: asyncio.Future[None] | None = None
         self.is_closed = False
 
-    async def run(self, *statements: _Encoded) -> Sequence[bytes]:
-        """The command tag of each statement.
+    async def run(self, *statements: _Encoded) -> Sequence[StatementResult]:
+        """The result of each statement.
 
         Raises the error of the first that failed; those after it were not executed. After a cancellation the
         connection must be closed.
@@ -96,13 +128,13 @@ class Pipeline(asyncio.Protocol):
             raise ConnectionResetError
         message = b"".join([part for each in statements for part in self._parts(each)])
         self._end = asyncio.get_running_loop().create_future()
-        self._tags, self._error = [], None
+        self._results, self._texts, self._error = [], [], None
         self._transport.write(message + _SYNC)
         await self._end
         self._parsing.clear()
         if self._error is not None:
             raise self._error
-        return self._tags
+        return self._results
 
     def close(self) -> None:
         self.is_closed = True
@@ -133,7 +165,9 @@ class Pipeline(asyncio.Protocol):
             after = start + 1 + size
             if end < after:
                 break
-            self._take(received[start], bytes(received[start + _HEAD_BYTES : after]))
+            kind = received[start]
+            if kind in _READ:
+                self._take(kind, bytes(received[start + _HEAD_BYTES : after]))
             start = after
         del received[:start]
 
@@ -146,7 +180,10 @@ class Pipeline(asyncio.Protocol):
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == _COMMAND_COMPLETE:
-            self._tags.append(body[:-1])
+            self._results.append(StatementResult(self._texts, body[:-1]))
+            self._texts = []
+        elif kind == _DATA_ROW:
+            self._texts.append(body[_ROW_HEAD_BYTES:].decode())
         elif kind == _PARSE_COMPLETE:
             sql, name = self._parsing.popleft()
             self._names[sql] = name
@@ -178,30 +215,25 @@ class Pipelines:
     def waiting(self) -> int:
         return self._users - len(self._used)
 
-    async def transact(self, statements: Sequence[Statement]) -> bool:
-        """Whether `statements` were committed: each met the right number of rows. Raises asyncpg's errors.
+    async def transact(self, statements: Sequence[Statement]) -> Sequence[StatementResult]:
+        """Commit `statements`; the result of each. Raises asyncpg's errors, and nothing was written.
 
-        Otherwise nothing was written. All are sent before the first result is known. Raises ValueError for a text that
-        PostgreSQL cannot store, before anything is sent.
+        Raises ValueError for a text that PostgreSQL cannot store, before anything is sent.
         """
         encoded = [_encoded(statement) for statement in statements]
         self._users += 1
         try:
             async with self._places:
-                return await self._transact(statements, encoded)
+                return await self._transact(encoded)
         finally:
             self._users -= 1
 
-    async def _transact(self, statements: Sequence[Statement], encoded: Sequence[_Encoded]) -> bool:
+    async def _transact(self, encoded: Sequence[_Encoded]) -> Sequence[StatementResult]:
         pipeline = await self._take()
         is_usable = False
         try:
-            _, *tags = await pipeline.run(_BEGIN, *encoded)
-            if is_committed := _are_met(statements, tags):
-                is_committed = await pipeline.run(_COMMIT) == [b"COMMIT"]
-            else:
-                await pipeline.run(_ROLLBACK)
-            is_usable = True
+            _, *results, end = await pipeline.run(_BEGIN, *encoded, _COMMIT)
+            is_usable = end.tag == b"COMMIT"
         except asyncpg.PostgresError as error:
             if str(error.sqlstate).startswith(_HARMLESS):
                 await pipeline.run(_ROLLBACK)
@@ -213,7 +245,9 @@ class Pipelines:
             else:
                 pipeline.close()
             self._used.discard(pipeline)
-        return is_committed
+        if not is_usable:
+            raise ConnectionResetError
+        return results
 
     def close(self) -> None:
         for pipeline in (*self._idle, *self._used):
@@ -237,10 +271,6 @@ class Pipelines:
             pipeline = Pipeline(await self._connect())
         self._used.add(pipeline)
         return pipeline
-
-
-def _are_met(statements: Sequence[Statement], tags: Sequence[bytes]) -> bool:
-    return len(tags) == len(statements) and all(map(Statement.is_met_by, statements, tags))
 
 
 def _message(kind: bytes, body: bytes) -> bytes:

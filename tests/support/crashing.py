@@ -15,7 +15,7 @@ from tael.base.transport import Answer, Result, Transport
 from tael.channels.base import Acknowledgement, Capabilities, Channel, ChannelOrder, ChannelRefund, Notice
 from tael.channels.outcomes import Outcome, RefundOutcome, ReversalOutcome
 from tael.db.database import Database
-from tael.db.pipeline import Statement
+from tael.db.pipeline import Statement, StatementResult
 from tael.merchants.domain.account import Account
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class CrashingDatabase(Database):
         async with self._process.side_effect(), self._real.connection(is_long=is_long) as connection:
             yield connection
 
-    async def transact(self, statements: Sequence[Statement]) -> bool:
+    async def transact(self, statements: Sequence[Statement]) -> Sequence[StatementResult] | None:
         async with self._process.side_effect():
             return await self._real.transact(statements)
 
@@ -94,8 +94,8 @@ class StatementCrashes(Database):
         async with self._real.connection(is_long=is_long) as connection:
             yield cast("Connection", _CrashingConnection(connection, self._process))
 
-    async def transact(self, _: Sequence[Statement]) -> bool:
-        return False
+    async def transact(self, _: Sequence[Statement]) -> None:
+        """They are sent one by one."""
 
 
 class _CrashingConnection:

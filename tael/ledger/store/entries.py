@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from tael.db.pipeline import Statement
+from tael.db.pipeline import Statement, counted
 from tael.db.tables import MONEY, Home, Table, write_rows
 from tael.ledger.domain.digest import Line
 from tael.ledger.domain.entries import Entry
@@ -20,6 +20,14 @@ INSERT INTO ledger_entry ({ENTRY.select})
 SELECT w.mchid, w.cause, w.kind, w.debit, w.credit, w.amount_minor, w.currency, greatest(w.at, s.closed_until)
 FROM {ENTRY.unnest(ENTRY.columns)} CROSS JOIN cell LEFT JOIN daily_close AS s ON s.mchid = w.mchid
 """
+#: Fails unless they are written: Citus has executed an INSERT without its rows, and without an error.
+WRITTEN: Final = counted(
+    f"""
+    SELECT FROM {ENTRY.unnest(ENTRY.key)}
+    JOIN ledger_entry AS e ON e.mchid = w.mchid AND e.cause = w.cause AND e.kind = w.kind
+    """,
+    len(ENTRY.key),
+)
 READ: Final = f"""
 SELECT {ENTRY.select} FROM ledger_entry
 WHERE mchid = $1 AND cause = ANY($2) ORDER BY at, cause, kind
@@ -29,13 +37,15 @@ WHERE mchid = $1 AND cause = ANY($2) ORDER BY at, cause, kind
 async def write_entries(connection: "Connection", entries: Sequence[Entry]) -> None:
     """Append `entries` in the caller's transaction."""
     if entries:
-        statement = entries_to_write(entries)
-        await write_rows(connection, statement.sql, len(entries), *statement.arrays)
+        await write_rows(connection, WRITE, len(entries), *ENTRY.arrays(entries, ENTRY.columns))
 
 
-def entries_to_write(entries: Sequence[Entry]) -> Statement:
-    """Appends `entries`. The primary key prevents a second entry of a kind for one cause."""
-    return Statement(WRITE, ENTRY.arrays(entries, ENTRY.columns), len(entries))
+def entries_to_write(entries: Sequence[Entry]) -> Sequence[Statement]:
+    """Append `entries`. The primary key prevents a second entry of a kind for one cause."""
+    return (
+        Statement(WRITE, ENTRY.arrays(entries, ENTRY.columns)),
+        Statement(WRITTEN, ENTRY.arrays(entries, ENTRY.key), len(entries)),
+    )
 
 
 async def entries_of(database: "Database", mchid: str, causes: Sequence[str]) -> list[Entry]:

@@ -16,8 +16,8 @@ from tael.base.errors import AmountRefused
 from tael.db.batch import Batch, KeyedBatches
 from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
-from tael.db.pipeline import Statement
-from tael.db.tables import assignments, write_rows
+from tael.db.pipeline import Statement, counted
+from tael.db.tables import RowsMissing, assignments, write_rows
 from tael.incidents.domain.evidence import Evidence
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
@@ -49,6 +49,12 @@ DELETE FROM reference AS r USING unnest($1::text[], $2::text[], $3::text[]) AS w
 WHERE r.mchid = w.mchid AND r.reference = w.reference AND r.payment_syssn = w.syssn
 """
 INSERT: Final = PAYMENT.insert()
+#: The payments that have got their references.
+INSERT_NAMED: Final = f"""{INSERT}
+WHERE EXISTS (
+    SELECT FROM reference AS r WHERE r.mchid = w.mchid AND r.reference = w.reference AND r.payment_syssn = w.syssn
+)
+"""
 
 #: For a new attempt under a reference whose last attempt failed: the first to release the reference may use it.
 RELEASE_REFERENCE: Final = """
@@ -71,6 +77,7 @@ FROM {PAYMENT.unnest(EXPECTED + OUTCOME)}
 WHERE p.mchid = w.mchid AND p.syssn = w.syssn AND p.version = w.version
 RETURNING p.syssn
 """
+RECORD_ALL: Final = counted(RECORD, len(EXPECTED + OUTCOME))
 
 NOTIFIED: Final = f"SELECT {NOTIFIED_PAYMENT.select} {OF_KEYS}"
 BY_SYSSN: Final = f"SELECT {PAYMENT.select} FROM payment WHERE mchid = $1 AND syssn = $2"
@@ -202,8 +209,9 @@ class Payments:
 
     async def _open(self, new: Sequence[NewPayment]) -> list[Opened]:
         has_limits = any(each.limits != NO_LIMITS for each in new)
-        if not has_limits and await self._opened_at_once(new):
-            return [True] * len(new)
+        opened = None if has_limits else await self._opened_at_once([each.payment for each in new])
+        if opened is not None:
+            return [each.payment.syssn in opened for each in new]
         async with self._database.transaction() as connection:
             return await _insert(connection, new)
 
@@ -224,30 +232,38 @@ class Payments:
             for change in changes
         ]
 
-    async def _opened_at_once(self, new: Sequence[NewPayment]) -> bool:
-        """Open payments without limits; False, with nothing written, unless all their references are unused."""
-        payments, rows = [each.payment for each in new], len(new)
-        return await self._database.transact(
+    async def _opened_at_once(self, payments: Sequence[Payment]) -> Collection[str] | None:
+        """The syssns of those whose references were unused, and which are opened now. None if nothing was written.
+
+        Raises RowsMissing.
+        """
+        results = await self._database.transact(
             [
-                Statement(NAME, PAYMENT.arrays(payments, REFERENCE), rows),
-                Statement(INSERT, PAYMENT.arrays(payments, PAYMENT.columns), rows),
+                Statement(NAME, PAYMENT.arrays(payments, REFERENCE)),
+                Statement(INSERT_NAMED, PAYMENT.arrays(payments, PAYMENT.columns)),
             ]
         )
+        if results is None:
+            return None
+        named, inserted = results
+        if inserted.count != len(named.texts):
+            raise RowsMissing(f"{len(named.texts)} payments to insert: {inserted.count}")
+        return named.texts
 
     async def _recorded_at_once(self, changes: Sequence[Change]) -> bool:
         """Record changes of different payments; False, with nothing written, unless all have the expected version."""
         if any(change.incidents or change.evidence for change in changes):
             return False
         after, rows = [change.after for change in changes], len(changes)
-        statements = [Statement(RECORD, PAYMENT.arrays(after, EXPECTED + OUTCOME), rows)]
+        statements = [Statement(RECORD_ALL, PAYMENT.arrays(after, EXPECTED + OUTCOME), rows)]
         if rows > 1:
             keys = columns_of([(payment.mchid, payment.syssn) for payment in after])
-            statements.insert(0, Statement(LOCK_UNREAD, keys, rows))
+            statements.insert(0, Statement(LOCK_UNREAD, keys))
         if entries := [entry for change in changes for entry in change.entries]:
-            statements.append(entries_to_write(entries))
+            statements += entries_to_write(entries)
         if webhooks := [webhook for change in changes for webhook in change.webhooks]:
             statements.append(webhooks_to_write(webhooks))
-        return await self._database.transact(statements)
+        return await self._database.transact(statements) is not None
 
 
 async def insert_under_reference(connection: "Connection", new: NewPayment, ended_syssn: str) -> bool:

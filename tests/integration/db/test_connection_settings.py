@@ -24,4 +24,6 @@ async def test_a_connection_of_a_pool_has_them(
 
 async def test_a_connection_for_pipelines_has_them(store: Store) -> None:
     with without_lock_waits():
-        assert await store.database.transact([Statement(f"SELECT 1 WHERE {IS_OFF}", (), 1)])
+        results = await store.database.transact([Statement(f"SELECT 1 WHERE {IS_OFF}")])
+    assert results is not None
+    assert results[0].texts == ["1"]

@@ -64,7 +64,7 @@ def login_of(url: str, servers_url: str) -> str:
 async def written(database: Database, sql: str = "SELECT 1") -> bool:
     """Whether a statement was committed through a pipeline."""
     with without_lock_waits():
-        return await database.transact([Statement(sql, (), 1)])
+        return await database.transact([Statement(sql)]) is not None
 
 
 async def until_available(database: Database) -> None:

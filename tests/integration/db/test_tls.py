@@ -31,7 +31,7 @@ CONNECTIONS: Final = """
 SELECT s.ssl FROM pg_stat_activity JOIN pg_stat_ssl AS s USING (pid)
 WHERE application_name = 'tael' AND datname = current_database()
 """
-ADD: Final = Statement("INSERT INTO serial (node, next_sequence) SELECT unnest($1::integer[]), 0", ([7],), 1)
+ADD: Final = Statement("INSERT INTO serial (node, next_sequence) SELECT unnest($1::integer[]), 0", ([7],))
 START_LIMIT_S: Final = 30.0
 #: Event loops of the commands, and of `serve` and `work`.
 LOOPS: Final = (asyncio.run, uvloop.run)
@@ -65,7 +65,7 @@ def test_statements_probes_batches_and_pipelines_have_tls(server: TlsServer, run
         async with Database(server.url(DATABASE), schema=schema_of(FIRST)) as database:
             await database.execute("DELETE FROM serial")
             with without_lock_waits():
-                assert await database.transact([ADD])
+                assert await database.transact([ADD]) is not None
                 assert await database.fetch("SELECT FROM serial WHERE node = 7")
             with as_probe():
                 await database.execute("SELECT 1")
@@ -78,13 +78,15 @@ def test_statements_probes_batches_and_pipelines_have_tls(server: TlsServer, run
 def test_a_pipeline_sends_and_receives_more_than_one_tls_record(server: TlsServer, run: Run) -> None:
     """A record has at most 16 KiB."""
     many = [*range(8, 100)] * 100
-    statement = Statement("SELECT repeat('x', $1[1]) FROM unnest($1::integer[])", (many,), len(many))
-    large = Statement("SELECT repeat('x', n) FROM unnest($1::integer[]) AS s (n)", ([100_000] * 3,), 3)
+    statement = Statement("SELECT repeat('x', $1[1]) FROM unnest($1::integer[])", (many,))
+    large = Statement("SELECT repeat('x', n) FROM unnest($1::integer[]) AS s (n)", ([100_000] * 3,))
 
     async def transact() -> bool:
         async with Database(server.url(DATABASE), schema=schema_of(FIRST)) as database:
             with without_lock_waits():
-                return await database.transact([statement, large])
+                results = await database.transact([statement, large])
+        assert results is not None
+        return [result.texts for result in results] == [["x" * 8] * len(many), ["x" * 100_000] * 3]
 
     assert run(transact())
 
@@ -107,7 +109,7 @@ def test_a_process_refuses_a_server_that_it_cannot_verify(
     async def transact(url: str) -> bool:
         async with Database(url, schema=schema_of(FIRST)) as database:
             with without_lock_waits():
-                if not await database.transact([ADD]):
+                if await database.transact([ADD]) is None:
                     await database.execute("SELECT 1")  # what the caller does: one by one
         return True
 
