@@ -23,6 +23,7 @@ from tael.api.steps import admit
 from tael.api.wire import answer
 from tael.base.admission import REFUSAL
 from tael.base.errors import Overloaded
+from tael.base.idle import IdleWait
 from tael.base.metrics import CALLS
 from tael.base.security_log import network_of
 from tael.qfpay.answers import bare_answer, error_answer
@@ -35,7 +36,8 @@ class Application:
     """The ASGI application of merchants' `endpoints` and other `routes`.
 
     Merchants' calls are found by their exact path: routing takes longer than the checks of a call. In an overload most
-    of them are refused here, at little cost. Starlette has the rest, and other methods of the same paths.
+    of them are refused here, at little cost. The others begin when what calls under way can do now is done. Starlette
+    has the rest, and other methods of the same paths.
 
     Repeated slashes inside a path are merged, as nginx does, since signatures do not cover the path; a trailing slash
     makes another path (404). Starlette would redirect to the path without it, to plain HTTP behind a proxy, and clients
@@ -47,6 +49,7 @@ class Application:
     ) -> None:
         _initialize_metrics(endpoints)
         self._access = access
+        self._until_idle = IdleWait()
         self._refusals = {
             each.path: answer(error_answer(Overloaded(REFUSAL), each.call, None), None)
             for each in endpoints
@@ -69,10 +72,12 @@ class Application:
             return
         request = Request(scope, receive)
         refusal = self._refusals.get(endpoint.path)
-        if refusal is not None and self._access.admission.refuses(network_of(peer_of(request))):
-            self._access.rate_limit_totals.count_shed()
-            await refusal(scope, receive, send)
-            return
+        if refusal is not None:
+            if self._access.admission.refuses(network_of(peer_of(request))):
+                self._access.rate_limit_totals.count_shed()
+                await refusal(scope, receive, send)
+                return
+            await self._until_idle()
         try:
             response = await serve(request, endpoint, self._access)
         except ClientDisconnect as error:

@@ -1,8 +1,9 @@
 """Group commit: many callers' rows in one statement. While one batch commits, the next one fills.
 
-There is no timer and no delay when idle, and each caller still waits for the commit of its own row, so durability is
-unchanged. A batch that fails is replayed row by row, so one bad row never fails others. A batch with a locked row is
-replayed concurrently with later batches, and only the locked rows wait for their lock.
+A batch is sent when the process has nothing else to do: without load at once, and under load with the rows of all calls
+that were ready. Each caller still waits for the commit of its own row, so durability is unchanged. A batch that fails
+is replayed row by row, so one bad row never fails others. A batch with a locked row is replayed concurrently with later
+batches, and only the locked rows wait for their lock.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Final, Generic, TypeVar
 
 import asyncpg
 
+from tael.base.idle import IdleWait
 from tael.base.metrics import BATCH_ROWS, BATCHES, timer_s
 from tael.base.tracing import SpanKind, span
 from tael.db.database import Limits, RowLocked, StoreUnavailable, result_within, without_lock_waits
@@ -48,6 +50,7 @@ class Batch(Generic[Row, Result]):
         self._max_wait_s = max_wait_s
         self._pending: Pending[Row, Result] = []
         self._runner: asyncio.Task[None] | None = None
+        self._until_idle = IdleWait()
         self._replays: set[asyncio.Task[None]] = set()
         self._lock_waits = asyncio.Semaphore(MAX_LOCK_WAITS)
 
@@ -64,7 +67,7 @@ class Batch(Generic[Row, Result]):
     async def _run(self) -> None:
         try:
             while self._pending:
-                await asyncio.sleep(0)  # callers that are ready now join this batch
+                await self._until_idle()  # callers that are ready now join this batch
                 batch, self._pending = self._pending[:MAX_ROWS], self._pending[MAX_ROWS:]
                 await self._write_batch(_without_timed_out(batch))
         finally:

@@ -35,6 +35,7 @@ TIME = {
     "db/outages.py",  # how long ago the same was logged
     "db/readiness.py",  # how old a probe is
     "base/metrics.py",  # how long something took
+    "base/idle.py",  # how busy the event loop is
     "api/health.py",  # leases are in real time; and how old figures are
     "base/transport.py",  # how much of a deadline the wait for a connection has used
 }
@@ -61,6 +62,7 @@ TIME_CALLS = {
     "time.monotonic",
     "time.monotonic_ns",
     "time.perf_counter",
+    "time.thread_time",
     "loop.time",
 }
 RANDOM_MODULES = {"random", "secrets", "uuid"}
