@@ -46,8 +46,9 @@ def _rate(bench: Bench, url: str) -> float:
 
 
 def _p99_ms(bench: Bench, url: str, per_second: float) -> float:
-    path = bench.write_payments(int(per_second * bench.seconds * 1.5) + 1000)
-    return open_load.run(url, path, per_second, bench.seconds).p99_ms
+    number = open_load.number_of_payments(per_second, WARM_UP_S + bench.seconds)
+    path = bench.write_payments(number)
+    return open_load.run(url, path, per_second, bench.seconds, warm_up_s=WARM_UP_S).p99_ms
 
 
 @contextmanager

@@ -1,9 +1,13 @@
 """Open load: payments are sent on a schedule, whether or not earlier ones were answered.
 
-    python -m bench.open_load URL FILE PER_SECOND SECONDS [CONNECTIONS]
+    python -m bench.open_load URL FILE PER_SECOND SECONDS [CONNECTIONS [WARM_UP_SECONDS]]
 
 A payment's time begins when it was to be sent, so a server that stops for a moment is charged for every payment that
-was due meanwhile. Gaps are exponentially distributed with a fixed seed. Prints one JSON object.
+was due meanwhile. Gaps are exponentially distributed with a fixed seed. Payments that are due in the warm-up, which
+comes before the seconds, do not count. Prints one JSON object.
+
+The client's own delay is a part of every latency. On a machine that it shares with the server it has a higher priority,
+if its user may set that.
 
 After the load a payment is sent every few milliseconds until one is accepted. They count for `recovered_ms` only.
 """
@@ -12,6 +16,7 @@ import asyncio
 import gc
 import json
 import math
+import os
 import random
 import re
 import subprocess
@@ -40,6 +45,8 @@ TICK_S: Final = 0.001
 #: Between two payments after the load.
 PROBE_S: Final = 0.005
 SEED: Final = 1
+#: The client's, as `nice` has it.
+PRIORITY: Final = -10
 LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 CODE: Final = re.compile(rb'"respcd": ?"(\d{4})"')
 ACCEPTED: Final = "0000"
@@ -47,7 +54,7 @@ ACCEPTED: Final = "0000"
 
 @dataclass(frozen=True, slots=True)
 class OpenLoad:
-    """Latencies are those of accepted payments, in milliseconds."""
+    """Latencies are those of accepted payments, in milliseconds. The warm-up is not included."""
 
     scheduled: int
     codes: dict[str, int]  #: answers by respcd, or "HTTP 503", "closed"
@@ -65,18 +72,28 @@ class OpenLoad:
         return self.codes.get(ACCEPTED, 0)
 
 
+def number_of_payments(per_second: float, seconds: float) -> int:
+    """How many payments a load of so many seconds, with its warm-up, may need."""
+    return int(per_second * seconds * 1.5) + 1000
+
+
 def run(
-    url: str, payments: Path, per_second: float, seconds: float, connections: int = CONNECTIONS
+    url: str,
+    payments: Path,
+    per_second: float,
+    seconds: float,
+    connections: int = CONNECTIONS,
+    warm_up_s: float = 0.0,
 ) -> OpenLoad:
     """In a process of its own."""
     command = [sys.executable, "-m", "bench.open_load", url, str(payments), str(per_second), str(seconds)]
     done = subprocess.run(
-        [*command, str(connections)],
+        [*command, str(connections), str(warm_up_s)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
-        timeout=seconds + DRAIN_S + 60,
+        timeout=seconds + warm_up_s + DRAIN_S + 60,
     )
     return OpenLoad(**json.loads(done.stdout))
 
@@ -91,6 +108,7 @@ class _Client:
         self.waiting: deque[tuple[float, bytes]] = deque()
         self.latencies: list[float] = []
         self.recovered_at: float | None = None
+        self._counted_from = 0.0
         self._ended = math.inf
         self.codes: Counter[str] = Counter()
         self.answered = 0
@@ -118,10 +136,16 @@ class _Client:
     async def _connect(self) -> None:
         await asyncio.get_running_loop().create_connection(lambda: _Connection(self), *self._address)
 
+    def count_from(self, due: float) -> None:
+        """Payments that were due before do not count."""
+        self._counted_from = due
+
     def note(self, code: str, due: float) -> None:
         if due >= self._ended:
             if code == ACCEPTED and self.recovered_at is None:
                 self.recovered_at = time.perf_counter()
+            return
+        if due < self._counted_from:
             return
         self.answered += 1
         self.codes[code] += 1
@@ -189,7 +213,12 @@ class _Connection(asyncio.Protocol):
 
 
 async def _load(
-    url: str, lines: Sequence[bytes], per_second: float, seconds: float, connections: int
+    url: str,
+    lines: Sequence[bytes],
+    per_second: float,
+    seconds: float,
+    connections: int,
+    warm_up_s: float,
 ) -> OpenLoad:
     address = urlsplit(url)
     assert address.hostname is not None
@@ -200,14 +229,19 @@ async def _load(
     requests = iter([_request(line, address.netloc) for line in lines])  # made before, not while they are due
     gc.freeze()
     late: list[float] = []
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     cpu = time.process_time()
-    due = began = time.perf_counter() + 0.1
-    while due < began + seconds:
+    due = time.perf_counter() + 0.1
+    counted_from = due + warm_up_s
+    client.count_from(counted_from)
+    while due < counted_from + seconds:
         await asyncio.sleep(TICK_S)
-        while due <= (now := time.perf_counter()) and due < began + seconds:
+        while due <= (now := time.perf_counter()) and due < counted_from + seconds:
             client.send(due, next(requests))
-            late.append(now - due)
-            scheduled += 1
+            if due >= counted_from:
+                late.append(now - due)
+                scheduled += 1
             due += gaps.expovariate(per_second)
     cpu = time.process_time() - cpu
     recovered = await client.recovered(requests)
@@ -220,7 +254,7 @@ async def _load(
         p99_ms=_quantile_ms(client.latencies, 0.99),
         worst_ms=_quantile_ms(client.latencies, 1.0),
         late_p99_ms=_quantile_ms(late, 0.99),
-        client_cpu=cpu / seconds,
+        client_cpu=cpu / (warm_up_s + seconds),
         recovered_ms=recovered * 1000,
     )
 
@@ -240,10 +274,11 @@ def _request(line: bytes, host: str) -> bytes:
 
 
 def main() -> None:
-    url, path, per_second, seconds, *connections = sys.argv[1:]
-    limit = int(connections[0]) if connections else CONNECTIONS
+    url, path, per_second, seconds, *others = sys.argv[1:]
+    connections, warm_up_s = [*others, *(str(CONNECTIONS), "0")[len(others) :]]
+    lines = Path(path).read_bytes().splitlines()
     found = uvloop.run(
-        _load(url, Path(path).read_bytes().splitlines(), float(per_second), float(seconds), limit)
+        _load(url, lines, float(per_second), float(seconds), int(connections), float(warm_up_s))
     )
     print(json.dumps({name: getattr(found, name) for name in OpenLoad.__dataclass_fields__}))
 

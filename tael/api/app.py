@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,11 +45,16 @@ class Application:
     """
 
     def __init__(
-        self, endpoints: Sequence[Endpoint[Any]], access: Access, routes: Sequence[BaseRoute]
+        self,
+        endpoints: Sequence[Endpoint[Any]],
+        access: Access,
+        routes: Sequence[BaseRoute],
+        until_idle: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """A merchant's call begins after `until_idle`; without it, when this process is idle."""
         _initialize_metrics(endpoints)
         self._access = access
-        self._until_idle = IdleWait()
+        self._until_idle = until_idle or IdleWait(turns=2)  # batches are sent first
         self._refusals = {
             each.path: answer(error_answer(Overloaded(REFUSAL), each.call, None), None)
             for each in endpoints
@@ -77,7 +82,10 @@ class Application:
                 self._access.rate_limit_totals.count_shed()
                 await refusal(scope, receive, send)
                 return
-            await self._until_idle()
+            if (
+                not self._access.admission.is_overloaded
+            ):  # then this process is never idle, and the wait has no use
+                await self._until_idle()
         try:
             response = await serve(request, endpoint, self._access)
         except ClientDisconnect as error:

@@ -65,6 +65,11 @@ class Admission:
     def waiting(self) -> int:
         return self._waiting
 
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether an overload is standing."""
+        return self._is_standing(asyncio.get_running_loop().time())
+
     def refuses(self, sender: str) -> bool:
         """Whether a call of `sender` is refused without a wait; if so, it is noted as refused.
 

@@ -404,3 +404,36 @@ def test_the_addresses_of_one_host_are_one_sender() -> None:
 
     run_in_virtual_time(calls())
     assert begun == ["2001:db8:", "192.0.2.1", "2001:db8:", "2001:db8:"]
+
+
+async def test_a_call_begins_when_the_process_is_idle() -> None:
+    """A page's request is not delayed: it is no call of a merchant's server."""
+    idle, begun = asyncio.Event(), list[str]()
+
+    def begin(name: str) -> Step:
+        async def step(_: Exchange) -> None:
+            begun.append(name)
+
+        return step
+
+    def endpoint(name: str, *steps: Step) -> Endpoint[Any]:
+        return Endpoint(f"/{name}", ("POST",), name, "payment", do_nothing, (begin(name), *steps, respond))
+
+    async def until_idle() -> None:
+        await idle.wait()
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("no step reads the body")
+
+    async def send(_: MutableMapping[str, Any]) -> None:
+        pass
+
+    app = Application((endpoint("call", admit), endpoint("link")), access(), (), until_idle)
+    scope = {"type": "http", "method": "POST", "headers": [], "query_string": b"", "client": ("192.0.2.1", 1)}
+    call = asyncio.create_task(app(scope | {"path": "/call"}, receive, send))
+    await app(scope | {"path": "/link"}, receive, send)
+    await asyncio.sleep(0)
+    assert begun == ["link"]
+    idle.set()
+    await call
+    assert begun == ["link", "call"]
