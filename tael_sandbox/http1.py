@@ -9,7 +9,7 @@ of connections. A refusal is sent after the responses to earlier requests and cl
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import httptools
 from uvicorn.config import Config
@@ -202,7 +202,7 @@ class Http1Protocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
         self._written = OneWrite(self.transport)
-        cycle.transport = self._written  # type: ignore[assignment]  # it has all that a cycle uses
+        cycle.transport = cast(asyncio.Transport, self._written)  # it has all that a cycle uses
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:

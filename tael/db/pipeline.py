@@ -50,17 +50,12 @@ class Statement:
     rows: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class StatementResult:
     """What a statement has returned: a text for each row, and its command tag, `INSERT 0 1` for instance."""
 
     texts: list[str]
-    tag: bytes = b""
-
-    @property
-    def count(self) -> int:
-        """The number of rows that were written."""
-        return int(self.tag.rpartition(b" ")[2])
+    tag: bytes
 
 
 def counted(sql: str, arrays: int) -> str:
@@ -216,9 +211,10 @@ class Pipelines:
         return self._users - len(self._used)
 
     async def transact(self, statements: Sequence[Statement]) -> Sequence[StatementResult]:
-        """Commit `statements`; the result of each. Raises asyncpg's errors, and nothing was written.
+        """Commit `statements`; the result of each. Raises asyncpg's errors, after which nothing was written.
 
-        Raises ValueError for a text that PostgreSQL cannot store, before anything is sent.
+        Raises OSError if the connection is lost: they may be committed. Raises ValueError for a text that PostgreSQL
+        cannot store, before anything is sent.
         """
         encoded = [_encoded(statement) for statement in statements]
         self._users += 1

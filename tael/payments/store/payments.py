@@ -17,7 +17,7 @@ from tael.db.batch import Batch, KeyedBatches
 from tael.db.database import Database
 from tael.db.due_queue import AccountQueue
 from tael.db.pipeline import Statement, counted
-from tael.db.tables import RowsMissing, assignments, write_rows
+from tael.db.tables import assignments, write_rows
 from tael.incidents.domain.evidence import Evidence
 from tael.incidents.domain.incident import Incident
 from tael.incidents.store.incidents import write_incidents
@@ -55,6 +55,15 @@ WHERE EXISTS (
     SELECT FROM reference AS r WHERE r.mchid = w.mchid AND r.reference = w.reference AND r.payment_syssn = w.syssn
 )
 """
+#: Their number must be 0: Citus has executed an INSERT without its rows, and without an error.
+NOT_INSERTED: Final = counted(
+    """
+    SELECT FROM unnest($1::text[], $2::text[], $3::text[]) AS w (mchid, reference, syssn)
+    JOIN reference AS r ON r.mchid = w.mchid AND r.reference = w.reference AND r.payment_syssn = w.syssn
+    WHERE NOT EXISTS (SELECT FROM payment AS p WHERE p.mchid = w.mchid AND p.syssn = w.syssn)
+    """,
+    len(REFERENCE),
+)
 
 #: For a new attempt under a reference whose last attempt failed: the first to release the reference may use it.
 RELEASE_REFERENCE: Final = """
@@ -233,22 +242,16 @@ class Payments:
         ]
 
     async def _opened_at_once(self, payments: Sequence[Payment]) -> Collection[str] | None:
-        """The syssns of those whose references were unused, and which are opened now. None if nothing was written.
-
-        Raises RowsMissing.
-        """
+        """The syssns of those whose references were unused, and which are opened now. None if nothing was written."""
+        names = PAYMENT.arrays(payments, REFERENCE)
         results = await self._database.transact(
             [
-                Statement(NAME, PAYMENT.arrays(payments, REFERENCE)),
+                Statement(NAME, names),
                 Statement(INSERT_NAMED, PAYMENT.arrays(payments, PAYMENT.columns)),
+                Statement(NOT_INSERTED, names, 0),
             ]
         )
-        if results is None:
-            return None
-        named, inserted = results
-        if inserted.count != len(named.texts):
-            raise RowsMissing(f"{len(named.texts)} payments to insert: {inserted.count}")
-        return named.texts
+        return None if results is None else results[0].texts
 
     async def _recorded_at_once(self, changes: Sequence[Change]) -> bool:
         """Record changes of different payments; False, with nothing written, unless all have the expected version."""

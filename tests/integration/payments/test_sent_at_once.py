@@ -122,6 +122,7 @@ async def test_a_payment_that_the_server_did_not_insert_is_not_opened(
     await store.database.execute(SKIP.format("payment"))
     with pytest.raises(RowsMissing):
         await payments.open(a_payment())
+    assert await count_of(store, "reference") == 0
 
 
 @needs_plain_postgres

@@ -437,3 +437,34 @@ async def test_a_call_begins_when_the_process_is_idle() -> None:
     idle.set()
     await call
     assert begun == ["link", "call"]
+
+
+def test_in_a_standing_overload_a_call_does_not_wait_for_an_idle_process() -> None:
+    begun: list[str] = []
+
+    async def begin(_: Exchange) -> None:
+        begun.append("call")
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("no step reads the body")
+
+    async def send(_: MutableMapping[str, Any]) -> None:
+        pass
+
+    async def call() -> None:
+        given = access(admission=Admission(1))
+        endpoint = Endpoint("/call", ("POST",), "payment", "payment", do_nothing, (begin, admit, respond))
+        app = Application((endpoint,), given, (), never)
+        with await given.admission.take("192.0.2.1"):
+            waits = asyncio.create_task(given.admission.take("192.0.2.1"))
+            await asyncio.sleep(STANDING_S * 1.5)
+            scope = {"type": "http", "method": "POST", "path": "/call", "headers": [], "query_string": b""}
+            await app(scope | {"client": ("198.51.100.1", 1)}, receive, send)
+        with await waits:
+            pass
+
+    run_in_virtual_time(call())
+    assert begun == ["call"]

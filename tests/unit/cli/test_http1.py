@@ -74,8 +74,9 @@ class CountingTransport:
 @asynccontextmanager
 async def serving(limits: Limits = LONG) -> AsyncIterator[Served]:
     class Protocol(Http1Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(cast(asyncio.Transport, CountingTransport(transport, served.written)))
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            counting = CountingTransport(cast(asyncio.Transport, transport), served.written)
+            super().connection_made(cast(asyncio.Transport, counting))
 
     Protocol.limits = limits
     served = Served()
