@@ -82,9 +82,7 @@ class Application:
                 self._access.rate_limit_totals.count_shed()
                 await refusal(scope, receive, send)
                 return
-            if (
-                not self._access.admission.is_overloaded
-            ):  # then this process is never idle, and the wait has no use
+            if not self._access.admission.is_overloaded:  # in an overload a process is never idle
                 await self._until_idle()
         try:
             response = await serve(request, endpoint, self._access)
