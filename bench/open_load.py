@@ -13,6 +13,7 @@ After the load a payment is sent every few milliseconds until one is accepted. T
 """
 
 import asyncio
+import ctypes
 import gc
 import json
 import math
@@ -39,14 +40,12 @@ CONNECTIONS: Final = 512
 OPENED_BEFORE: Final = 256
 #: How long answers are waited for after the last payment was sent.
 DRAIN_S: Final = 15.0
-#: How often payments that are due are sent. The loop's timers are in milliseconds: a shorter sleep would be none, and
-#: the client would take a processor from the gateway.
-TICK_S: Final = 0.001
 #: Between two payments after the load.
 PROBE_S: Final = 0.005
 SEED: Final = 1
 #: The client's, as `nice` has it.
 PRIORITY: Final = -10
+TFD_TIMER_ABSTIME: Final = 1
 LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 CODE: Final = re.compile(rb'"respcd": ?"(\d{4})"')
 ACCEPTED: Final = "0000"
@@ -212,6 +211,40 @@ class _Connection(asyncio.Protocol):
         self._client.lost()
 
 
+class _TimerSpec(ctypes.Structure):
+    """`itimerspec`: the interval, which is not used, and the instant."""
+
+    _fields_ = tuple((name, ctypes.c_long) for name in ("every_s", "every_ns", "at_s", "at_ns"))
+
+
+class _Alarm:
+    """A timer of the kernel, since those of the event loop are in milliseconds: man timerfd_create."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = self._libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._rang = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._fd, self._ring)
+
+    async def wait_until(self, at: float) -> None:
+        """Returns at this value of `time.perf_counter`. The event loop has a turn in any case."""
+        if at <= time.perf_counter():
+            await asyncio.sleep(0)
+            return
+        self._rang.clear()
+        at_ns = int(at * 1e9)
+        spec = _TimerSpec(0, 0, *divmod(at_ns, 1_000_000_000))
+        self._libc.timerfd_settime(self._fd, TFD_TIMER_ABSTIME, ctypes.byref(spec), None)
+        await self._rang.wait()
+
+    def _ring(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._fd, 8)
+            self._rang.set()
+
+
 async def _load(
     url: str,
     lines: Sequence[bytes],
@@ -235,8 +268,9 @@ async def _load(
     due = time.perf_counter() + 0.1
     counted_from = due + warm_up_s
     client.count_from(counted_from)
+    alarm = _Alarm()
     while due < counted_from + seconds:
-        await asyncio.sleep(TICK_S)
+        await alarm.wait_until(due)
         while due <= (now := time.perf_counter()) and due < counted_from + seconds:
             client.send(due, next(requests))
             if due >= counted_from:
