@@ -16,6 +16,7 @@ from typing import Final
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
+from msgspec import Struct
 from yarl import URL
 
 USER_AGENT: Final = f"tael/{version('tael')}"
@@ -74,8 +75,7 @@ class Request:
         return head.encode() + self.body
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """The head of a response, and its body to read. The connection must be released afterwards."""
 
     status: int

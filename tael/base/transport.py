@@ -23,6 +23,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 from cachetools import LRUCache
+from msgspec import Struct
 from yarl import URL
 
 from tael.base.admission import without_place
@@ -53,8 +54,7 @@ CONNECT_LIMITS: Final = aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT_S, sock_co
 GUARDED_CONNECT_LIMITS: Final = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """An HTTP response. Header names are lower case."""
 
     status: int

@@ -7,7 +7,9 @@ wallet or network raises: it is `NotSent` or `Unknown`. Only `read_notice` raise
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
+
+from msgspec import Struct, structs
 
 from tael.base.money import Money
 from tael.base.pay_types import PayType, Region, Wallet
@@ -29,8 +31,7 @@ async def note_nothing(account: Account, verifier: Account | None) -> None:
     """For a channel whose responses are not counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelOrder:
+class ChannelOrder(Struct, frozen=True):
     """Everything that a wallet needs about one payment. Instants are UTC; the order number at the wallet is `syssn`."""
 
     account: Account
@@ -51,6 +52,10 @@ class ChannelOrder:
     goods_info: str = ""  #: the merchant's description of the goods, for a wallet that shows it
     wallet_ref: str = ""  #: the wallet's own number, once known
     names_trade: bool = False  #: query and refund by `wallet_ref`: our number has several trades there
+
+    def replace(self, **changes: Any) -> "ChannelOrder":
+        """A copy with these fields changed."""
+        return structs.replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ C, and an array with such a character, which is rare, in Python.
 
 from collections.abc import Sequence
 from datetime import date
+from itertools import chain, repeat
+from types import NoneType
 from typing import Final
 
 import msgspec
@@ -13,22 +15,25 @@ import msgspec
 _json: Final = msgspec.json.Encoder().encode
 _ESCAPE: Final = b"\\"
 #: What JSON and PostgreSQL write alike. A StrEnum is a str, a bool an int, a datetime a date.
-_TYPES: Final = (str, int, date)
+_TYPES: Final = (str, int, date, NoneType)
 
 
-def array_text(values: Sequence[object]) -> bytes:
-    """The literal of an array of values of one type, or None, in UTF-8.
+def array_texts(arrays: Sequence[Sequence[object]]) -> list[bytes]:
+    """The literals of arrays, each of values of one type, or None, in UTF-8.
 
     datetimes must have a time zone. Raises ValueError for a text that PostgreSQL cannot store.
     """
-    for value in values:
-        if value is not None:
-            if not isinstance(value, _TYPES):
-                raise TypeError(f"no text for an array of {type(value).__name__}")
-            break
-    text = _json(values)
+    if not all(map(isinstance, chain.from_iterable(arrays), repeat(_TYPES))):
+        raise TypeError("an array of values that have no text")
+    texts = list(map(_json, arrays))
+    if _ESCAPE in b"".join(texts):
+        return [_literal(array, text) for array, text in zip(arrays, texts, strict=True)]
+    return [b"{%b}" % text[1:-1] for text in texts]
+
+
+def _literal(array: Sequence[object], text: bytes) -> bytes:
     if _ESCAPE in text:
-        return f"{{{','.join(map(_quoted, values))}}}".encode()
+        return f"{{{','.join(map(_quoted, array))}}}".encode()
     return b"{%b}" % text[1:-1]
 
 

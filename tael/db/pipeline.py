@@ -13,12 +13,13 @@ import asyncio
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
+import msgspec
 
-from tael.db.array_text import array_text
+from tael.db.array_text import array_texts
 
 if TYPE_CHECKING:
     from tael.db.database import RawConnection
@@ -29,11 +30,13 @@ _INT32: Final = struct.Struct("!i")
 _EXECUTE: Final = b"E" + _INT32.pack(9) + b"\0" + _INT32.pack(0)
 _SYNC: Final = b"S" + _INT32.pack(4)
 #: The kind of a message and its length, which does not count the kind.
+_HEAD: Final = struct.Struct("!Bi")
 _HEAD_BYTES: Final = 5
-_PARSE_COMPLETE, _COMMAND_COMPLETE, _DATA_ROW, _ERROR, _READY = b"1CDEZ"
-_READ: Final = frozenset({_PARSE_COMPLETE, _COMMAND_COMPLETE, _DATA_ROW, _ERROR, _READY})
+_BIND_COMPLETE, _COMMAND_COMPLETE, _DATA_ROW, _PARSE_COMPLETE, _ERROR, _READY = b"2CD1EZ"
 #: Of a row with one column: how many there are, and the length of its text.
 _ROW_HEAD_BYTES: Final = 6
+#: SQL, and its parameters as they are sent.
+_Encoded = tuple[str, bytes]
 #: Of an error: severity, SQLSTATE, message and constraint.
 _KEPT_FIELDS: Final = "SCMn"
 #: Classes of SQLSTATEs after which a connection can be used again: a value (see `counted`), a constraint, a conflict, a
@@ -41,8 +44,7 @@ _KEPT_FIELDS: Final = "SCMn"
 _HARMLESS: Final = ("22", "23", "40", "55")
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """SQL whose parameters are arrays; the last one is `rows` if the SQL is made by `counted`."""
 
     sql: str
@@ -50,8 +52,7 @@ class Statement:
     rows: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StatementResult:
+class StatementResult(msgspec.Struct, frozen=True):
     """What a statement has returned: a text for each row, and its command tag, `INSERT 0 1` for instance."""
 
     texts: list[str]
@@ -71,23 +72,14 @@ SELECT CASE WHEN count(*) = {wanted} THEN 0 ELSE (count(*) || ' rows, not ' || {
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """A statement with its parameters as they are sent."""
-
-    statement: Statement
-    parameters: bytes
-
-
 def _encoded(statement: Statement) -> _Encoded:
     """Raises ValueError for a text that PostgreSQL cannot store."""
-    texts = [array_text(array) for array in statement.arrays]
+    texts = array_texts(statement.arrays)
     if statement.rows is not None:
         texts.append(b"%d" % statement.rows)
-    parts = [_INT16.pack(len(texts))]
-    for text in texts:
-        parts += (_INT32.pack(len(text)), text)
-    return _Encoded(statement, b"".join(parts))
+    lengths = map(_INT32.pack, map(len, texts))
+    parts = chain.from_iterable(zip(lengths, texts, strict=True))
+    return statement.sql, _INT16.pack(len(texts)) + b"".join(parts)
 
 
 BEGIN: Final = Statement("BEGIN")
@@ -103,7 +95,7 @@ class Pipeline(asyncio.Protocol):
         self._transport = connection.transport
         self._replaced = self._transport.get_protocol()  #: asyncpg's
         self._transport.set_protocol(self)
-        self._received = bytearray()
+        self._received = b""  #: the beginning of a message
         self._names: dict[str, bytes] = {}
         self._named = 0
         self._parsing: deque[tuple[str, bytes]] = deque()  #: being prepared, in order
@@ -121,7 +113,7 @@ class Pipeline(asyncio.Protocol):
         """
         if self.is_closed:
             raise ConnectionResetError
-        message = b"".join([part for each in statements for part in self._parts(each)])
+        message = b"".join([part for each in statements for part in self._parts(*each)])
         self._end = asyncio.get_running_loop().create_future()
         self._results, self._texts, self._error = [], [], None
         self._transport.write(message + _SYNC)
@@ -136,9 +128,8 @@ class Pipeline(asyncio.Protocol):
         self._transport.abort()
         self._connection.terminate()
 
-    def _parts(self, encoded: _Encoded) -> Sequence[bytes]:
+    def _parts(self, sql: str, parameters: bytes) -> Sequence[bytes]:
         """Messages that prepare the statement, if this connection has not done so, and execute it."""
-        sql = encoded.statement.sql
         name, parse = self._names.get(sql), b""
         if name is None:
             self._named += 1
@@ -146,45 +137,41 @@ class Pipeline(asyncio.Protocol):
             self._parsing.append((sql, name))
             parse = _message(b"P", name + sql.encode() + b"\0" + _INT16.pack(0))
         # Portal, statement; formats of the parameters, the parameters, formats of the result: text if there are none.
-        bind = _message(b"B", b"\0" + name + _INT16.pack(0) + encoded.parameters + _INT16.pack(0))
+        bind = _message(b"B", b"\0" + name + _INT16.pack(0) + parameters + _INT16.pack(0))
         return parse, bind, _EXECUTE
 
     # ---- called by the transport -------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        received = self._received
-        received += data
-        start, end = 0, len(received)
-        while end - start >= _HEAD_BYTES:
-            (size,) = _INT32.unpack_from(received, start + 1)
-            after = start + 1 + size
-            if end < after:
+        received = self._received + data if self._received else data
+        start, size = 0, len(received)
+        while (body := start + _HEAD_BYTES) <= size:
+            kind, length = _HEAD.unpack_from(received, start)
+            end = start + 1 + length
+            if size < end:
                 break
-            kind = received[start]
-            if kind in _READ:
-                self._take(kind, bytes(received[start + _HEAD_BYTES : after]))
-            start = after
-        del received[:start]
+            if kind == _BIND_COMPLETE:
+                pass
+            elif kind == _COMMAND_COMPLETE:
+                self._results.append(StatementResult(self._texts, received[body : end - 1]))
+                self._texts = []
+            elif kind == _DATA_ROW:
+                self._texts.append(received[body + _ROW_HEAD_BYTES : end].decode())
+            elif kind == _PARSE_COMPLETE:
+                sql, name = self._parsing.popleft()
+                self._names[sql] = name
+            elif kind == _ERROR:
+                self._error = _error_of(received[body:end])
+            elif kind == _READY and self._end is not None and not self._end.done():
+                self._end.set_result(None)
+            start = end
+        self._received = received[start:]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
         self._replaced.connection_lost(exc)  # or it would write to the closed transport when it is terminated
         if self._end is not None and not self._end.done():
             self._error = self._error or exc or ConnectionResetError()
-            self._end.set_result(None)
-
-    def _take(self, kind: int, body: bytes) -> None:
-        if kind == _COMMAND_COMPLETE:
-            self._results.append(StatementResult(self._texts, body[:-1]))
-            self._texts = []
-        elif kind == _DATA_ROW:
-            self._texts.append(body[_ROW_HEAD_BYTES:].decode())
-        elif kind == _PARSE_COMPLETE:
-            sql, name = self._parsing.popleft()
-            self._names[sql] = name
-        elif kind == _ERROR:
-            self._error = _error_of(body)
-        elif kind == _READY and self._end is not None and not self._end.done():
             self._end.set_result(None)
 
 

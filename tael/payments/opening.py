@@ -5,11 +5,11 @@ Intent, request, record: a crash in between leaves a pending row that is due, ne
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from tael.base import errors
 from tael.base.admission import without_place
@@ -34,8 +34,7 @@ REREAD_S: Final = 0.05
 MAX_INITIAL_REQUEST: Final = timedelta(seconds=40)
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentRequest:
+class PaymentRequest(Struct, frozen=True):
     """A merchant's request. `expires_after_s` is None for the pay type's default."""
 
     context: AppContext
@@ -56,8 +55,7 @@ class PaymentRequest:
     site: PayersSite | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """A new row, and the order to send to the wallet, with the payer's code, which is not stored."""
 
     payment: Payment

@@ -5,11 +5,12 @@ Jobs repeat `continue_reversal` until the wallet has decided.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from msgspec import structs
 
 from tael.base import errors
 from tael.base.metrics import REVERSALS
@@ -229,7 +230,7 @@ def reversal_consequences(
         return change
     at = reversal.changed_at
     fee_back = fee_back_entries(after, reversal.syssn, 0, after.amount.amount_minor, at)
-    return replace(
+    return structs.replace(
         change,
         entries=(*change.entries, reversal_entry(after, reversal.syssn, at), *fee_back),
         webhooks=(),

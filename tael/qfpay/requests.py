@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from tael.audit_log.domain.entry import Origin
 from tael.base.money import Money
 from tael.merchants.credential_cache import AppContext
@@ -39,8 +41,7 @@ class AppRequest:
     )  #: by name; None for one too large
 
 
-@dataclass(frozen=True, slots=True)
-class AuthenticatedRequest:
+class AuthenticatedRequest(Struct, frozen=True):
     """A verified request: the app that signed it, the merchant, and the signed parameters."""
 
     context: AppContext

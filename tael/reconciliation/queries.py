@@ -4,8 +4,6 @@ What it answers is recorded by the single entry point of outcomes, like the answ
 order explains becomes the evidence of an unmatched payment, as it does when the wallet reports it in a notice.
 """
 
-from dataclasses import replace
-
 from tael.base.money import Money
 from tael.channels.outcomes import Paid, Refunded
 from tael.channels.statements import LineType
@@ -51,7 +49,7 @@ async def _query_order(difference: Difference, payment: Payment, context: Paymen
         and difference.wallet_ref
         and channel.refunds_single_trades
     ):
-        order = replace(order, wallet_ref=difference.wallet_ref, names_trade=True)
+        order = order.replace(wallet_ref=difference.wallet_ref, names_trade=True)
     await record_outcome(payment, without_verdict(await channel.query(order)), context)
 
 

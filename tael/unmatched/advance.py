@@ -286,8 +286,7 @@ def _order(
         )
     else:
         order = order_for(payment, account, context.payments.wallets.public_url)
-    return replace(
-        order,
+    return order.replace(
         amount=unmatched.amount or order.amount,
         wallet_ref=unmatched.wallet_ref,
         names_trade=unmatched.kind is IncidentKind.PAID_TWICE,

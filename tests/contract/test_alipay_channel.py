@@ -264,7 +264,7 @@ async def test_a_barcode_is_paid_at_once(
     assert paid.amount == PRICE
     assert paid.payer_ref.startswith("2088")
     assert await channel.query(payment) == paid
-    assert await channel.open(replace(payment, auth_code="")) == paid
+    assert await channel.open(payment.replace(auth_code="")) == paid
     notice = await channel.read_notice(payment.account, {}, await listener.next())
     assert notice == PaymentNotice(payment.syssn, paid)
 
@@ -318,7 +318,7 @@ async def test_a_number_used_with_another_amount_is_refused(
     channel: AlipayMapi, sandbox: RunningSandbox, order: NewOrder
 ) -> None:
     payment = await paid_in_store(channel, sandbox, order)
-    other = replace(payment, amount=Money(1, "HKD"), auth_code=await sandbox.code("alipay"))
+    other = payment.replace(amount=Money(1, "HKD"), auth_code=await sandbox.code("alipay"))
     assert await channel.open(other) == Refused(Refusal.NUMBER_REUSED, "CONTEXT_INCONSISTENT")
 
 
@@ -382,10 +382,10 @@ async def test_a_wrong_key_of_ours_is_refused_as_our_identity(
     payment = await barcode(sandbox, order)
     assert isinstance(payment.account, AlipayAccount)
     wrong = replace(payment.account, key=Secret("0" * 32), private_key=Secret(alipay.private_pem("merchant")))
-    refused = await channel.open(replace(payment, account=wrong))
+    refused = await channel.open(payment.replace(account=wrong))
     assert refused == Refused(Refusal.OUR_IDENTITY, "ILLEGAL_SIGN")
     unknown_account = replace(payment.account, pid="2088999999999999")
-    refused = await channel.open(replace(payment, account=unknown_account))
+    refused = await channel.open(payment.replace(account=unknown_account))
     assert refused == Refused(Refusal.OUR_IDENTITY, "ILLEGAL_PARTNER")
 
 
@@ -397,4 +397,4 @@ async def test_a_response_signed_with_another_wallet_key_decides_nothing(
     payment = await paid_in_store(channel, sandbox, order)
     assert isinstance(payment.account, AlipayAccount)
     other = replace(payment.account, alipay_public_key=alipay.public_pem("wallet"))
-    assert isinstance(await channel.query(replace(payment, account=other)), Unknown)
+    assert isinstance(await channel.query(payment.replace(account=other)), Unknown)

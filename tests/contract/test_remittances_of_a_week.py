@@ -4,7 +4,7 @@ The books of the control API have prices and refunds. What they become in the cu
 computed here, from the sandbox's fixed rates and its documented rounding.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
 from io import BytesIO
@@ -90,7 +90,7 @@ class Week:
             order = alipay.alipay_order(
                 "800108", self.account, syssn=syssn, created_at=at, notice_url="", auth_code=code
             )
-        order = replace(order, amount=amount)
+        order = order.replace(amount=amount)
         assert isinstance(await self.channel.open(order), Paid)
         self.paid_on[syssn] = self.today()
         return order

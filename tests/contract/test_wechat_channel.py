@@ -225,7 +225,7 @@ async def test_a_number_with_another_price_is_refused(
     trade = order("800201")
     await channel.open(trade)
 
-    dearer = replace(trade, amount=Money(999, "HKD"))
+    dearer = trade.replace(amount=Money(999, "HKD"))
 
     assert await channel.open(dearer) == Refused(Refusal.NUMBER_REUSED, "INVALID_REQUEST")
 
@@ -245,7 +245,7 @@ async def test_a_barcode_pays_at_once(
     assert paid.amount == trade.amount
     assert await channel.query(trade) == paid
     assert await channel.open(trade) == paid
-    assert await channel.open(replace(trade, auth_code="")) == paid
+    assert await channel.open(trade.replace(auth_code="")) == paid
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ async def test_a_paid_barcode_is_reversed_with_its_money(
 ) -> None:
     trade, paid = await swiped(channel, sandbox, order, "pays")
     assert isinstance(paid, Paid)
-    known = replace(trade, wallet_ref=paid.wallet_ref)
+    known = trade.replace(wallet_ref=paid.wallet_ref)
 
     undone = Reversed(ReversalAction.REFUNDED, paid.wallet_ref)
     assert await channel.reverse(known) == undone
@@ -472,7 +472,7 @@ async def test_another_key_is_refused_by_what_moves_money_and_decides_nothing_el
     wrong_key = replace(account, key=Secret("0" * 32))
 
     opened, queried, closed, reversed_, refunded, refund_queried = await call_everything(
-        channel, replace(order("800201"), account=wrong_key)
+        channel, order("800201").replace(account=wrong_key)
     )
 
     for outcome in (opened, closed, reversed_, refunded):
@@ -492,7 +492,7 @@ async def test_the_certificate_of_another_provider_is_refused(
         certificate=other["cert_pem"],
         certificate_key=Secret(other["key_pem"]),
     )
-    trade = replace(order("800208"), account=other_provider)
+    trade = order("800208").replace(account=other_provider)
 
     refused = Refused(Refusal.OUR_CERTIFICATE, "certificate not match")
     assert await channel.reverse(trade) == refused
@@ -504,7 +504,7 @@ async def test_a_certificate_that_wechat_never_issued_moves_nothing(
 ) -> None:
     key, certificate = wechat.key_and_certificate(account.mch_id)
     unknown = replace(account, certificate=certificate, certificate_key=Secret(key))
-    trade = replace(order("800208"), account=unknown)
+    trade = order("800208").replace(account=unknown)
 
     assert isinstance(await channel.refund(refund_of(trade)), NotSent | Unknown)
     assert isinstance(await channel.query(trade), Unknown)
@@ -514,7 +514,7 @@ async def test_a_certificate_that_cannot_be_read_sends_nothing(
     channel: Channel, account: WeChatAccount, order: Callable[..., ChannelOrder]
 ) -> None:
     unreadable = replace(account, certificate="nonsense")
-    trade = replace(order("800208"), account=unreadable)
+    trade = order("800208").replace(account=unreadable)
 
     assert isinstance(await channel.reverse(trade), NotSent)
     assert isinstance(await channel.refund(refund_of(trade)), NotSent)

@@ -75,7 +75,7 @@ async def for_unmatched_alipay_barcode(world: World, gateway: PaymentContext) ->
 
 async def take(world: World, gateway: PaymentContext, payment: Payment, amount: Money) -> None:
     """The wallet takes this amount for the order, whatever its price."""
-    world.wallet.take(replace(await gateway.wallets.order(payment), amount=amount))
+    world.wallet.take((await gateway.wallets.order(payment)).replace(amount=amount))
 
 
 async def unmatched_order(gateway: PaymentContext, account_id: str, pay_type: PayType) -> ChannelOrder:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Final
 
+from msgspec import Struct
+
 from tael.base import ids
 from tael.base.clock import Clock
 from tael.base.metrics import timer_s
@@ -62,15 +64,13 @@ SETTLEMENTQUERY: Final = Endpoint("/pay/settlementquery", takes_sign_type=False,
 DOWNLOADBILL: Final = Endpoint("/pay/downloadbill", timeout_s=120.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(Struct, frozen=True):
     """Both result codes are SUCCESS. What that means for money depends on the fields."""
 
     fields: messages.Fields
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A signed FAIL."""
 
     code: str

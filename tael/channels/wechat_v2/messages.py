@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from tael.base.moments import UTC8
 from tael.base.money import Money
 from tael.base.xml import NotXml, parse_xml
@@ -154,8 +156,7 @@ def _instant(text: str, name: str) -> datetime:
 # ---- responses ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PaidTrade:
+class PaidTrade(Struct, frozen=True):
     """A paid order, in the response of micropay or orderquery or in a payment notice."""
 
     out_trade_no: str

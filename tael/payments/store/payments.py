@@ -7,9 +7,10 @@ held while deciding.
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from tael.base.admission import without_place
 from tael.base.errors import AmountRefused
@@ -126,8 +127,7 @@ NO_LIMITS: Final = VolumeLimits()
 MAX_LIMITED_AT_ONCE: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A payment's new state, decided on `after.version`, with everything to be written in the same commit."""
 
     after: Payment

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from tael.audit_log.domain.entry import Origin, entry_of
 from tael.audit_log.store.entries import write_audit_entries
 from tael.db.database import Database
@@ -31,8 +33,7 @@ if TYPE_CHECKING:
     from tael.db.database import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class NewWebhook:
+class NewWebhook(Struct, frozen=True):
     """A webhook to write; `cause` is the syssn of the payment or refund."""
 
     mchid: str

@@ -11,6 +11,7 @@ from zipfile import ZipFile
 
 import httpx
 import pytest
+from msgspec import structs
 
 from tael.api import trade_bill
 from tael.base.money import Money
@@ -90,7 +91,7 @@ async def test_a_bill_has_the_days_transactions_of_each_merchant(store: Store) -
 async def paid_with_a_fee(store: Store, payment: Payment) -> Payment:
     change = being_paid(await opened(store, payment))
     with_fee = (*change.entries, *fee_entries(change.after, NOW))
-    assert await store.payments.record(replace(change, entries=with_fee))
+    assert await store.payments.record(structs.replace(change, entries=with_fee))
     return change.after
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tael.db.array_text import array_text
+from tael.db.array_text import array_texts
 
 
 class Colour(StrEnum):
@@ -44,18 +44,19 @@ def connection(database_url: str) -> Iterator["psycopg.Connection[tuple[Any, ...
 def test_postgresql_reads_what_was_written(
     connection: "psycopg.Connection[tuple[Any, ...]]", kind: str, data: st.DataObject
 ) -> None:
-    values = data.draw(st.lists(st.none() | VALUES[kind], max_size=6))
-    row = connection.execute(f"SELECT %s::text::{kind}[]", (array_text(values).decode(),)).fetchone()
-    assert row == (values,)
+    arrays = [data.draw(st.lists(st.none() | VALUES[each], max_size=6)) for each in (kind, "text")]
+    texts = [text.decode() for text in array_texts(arrays)]
+    row = connection.execute(f"SELECT %s::text::{kind}[], %s::text::text[]", texts).fetchone()
+    assert row == tuple(arrays)
 
 
 @pytest.mark.parametrize("values", [["a\0b"], [None, "\0"]])
 def test_a_nul_is_refused(values: list[str | None]) -> None:
     with pytest.raises(ValueError, match="NUL"):
-        array_text(values)
+        array_texts([values])
 
 
 @pytest.mark.parametrize("value", [1.5, b"bytes", ["a"]])
 def test_a_value_of_another_type_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
-        array_text([None, value])
+        array_texts([[None], [None, value]])

@@ -151,7 +151,7 @@ async def test_each_merchant_has_its_own_policy(holding: Scene) -> None:
     await holding.store.accounts.add(a_wechat_account("wechat2", "mch2", "1900000111"), ORIGIN)
     for account_id in ("wechat1", "wechat2"):
         order = await unmatched_order(holding.gateway, account_id, ONLINE)
-        holding.wallet.take(replace(order, syssn=f"order-of-{account_id}"))
+        holding.wallet.take(order.replace(syssn=f"order-of-{account_id}"))
     await holding.world.send_notices(holding.gateway)
     await holding.run_jobs()
 

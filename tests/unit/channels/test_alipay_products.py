@@ -112,7 +112,7 @@ def test_an_account_serves_what_its_contract_and_keys_allow(account: AlipayAccou
 async def test_a_page_names_the_edition_of_the_wallet(
     code: str, region: Region | None, service: str, inst: str | None
 ) -> None:
-    outcome = await channel()[0].open(replace(alipay_order(code, alipay_account()), region=region))
+    outcome = await channel()[0].open(alipay_order(code, alipay_account()).replace(region=region))
     assert isinstance(outcome, AwaitingPayer)
     assert isinstance(outcome.pay, PayLink)
     assert outcome.pay.creates_order
@@ -124,8 +124,7 @@ async def test_a_page_names_the_edition_of_the_wallet(
 
 
 async def test_an_order_string_is_signed_as_the_app_joins_it() -> None:
-    order = replace(
-        alipay_order("801510", with_keys_for_apps(), subject='Tea "&" cake', valid_s=1800),
+    order = alipay_order("801510", with_keys_for_apps(), subject='Tea "&" cake', valid_s=1800).replace(
         region=Region.HONG_KONG,
         goods_info="two cups",
     )
@@ -180,7 +179,7 @@ ACCEPTED: Final = {
 
 
 def code_order(**changes: Any) -> Any:
-    return replace(alipay_order("800101", alipay_account(online=False), valid_s=1800), **changes)
+    return alipay_order("800101", alipay_account(online=False), valid_s=1800).replace(**changes)
 
 
 async def test_a_code_is_requested_with_its_lifetime() -> None:

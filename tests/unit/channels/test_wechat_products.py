@@ -42,7 +42,7 @@ def whole_account() -> WeChatAccount:
 
 async def opened(code: str, answer: Mapping[str, str], **of: Any) -> tuple[Any, Mapping[str, str]]:
     transport = Recorded(answer)
-    payment = replace(order(code, whole_account()), **of)
+    payment = order(code, whole_account()).replace(**of)
     outcome = await WeChatV2(transport, TestClock(OPENED), "http://wallet").open(payment)
     return outcome, transport.requested
 

@@ -51,7 +51,7 @@ def test_only_an_order_without_credit_cards_has_limit_pay(pay_type: str) -> None
     free = order(pay_type, account(), openid="o-1", auth_code="130000000000000001")
     ask = online_payment if free.pay_type.is_online else barcode_payment
 
-    asked = ask(replace(free, forbid_credit=True), "10.0.0.1")
+    asked = ask(free.replace(forbid_credit=True), "10.0.0.1")
     assert asked == {**ask(free, "10.0.0.1"), "limit_pay": "no_credit"}
     assert "limit_pay" not in ask(free, "10.0.0.1")
 

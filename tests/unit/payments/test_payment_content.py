@@ -1,7 +1,8 @@
 """The content that a repeat must match: digests stored in databases stay valid."""
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec import structs
 
 from tael.merchants.credential_cache import AppContext
 from tael.payments.opening import PaymentRequest, content_of
@@ -25,4 +26,4 @@ REQUEST: Final = PaymentRequest(
 def test_a_payment_without_a_limit_keeps_its_old_digest() -> None:
     # sha256sum of the pay type, 100, HKD, an empty code and o-1, with a NUL between them
     assert content_of(REQUEST) == "912fff11bc46e596c64707c6c4194b56e29f33f68b02062896c8ad34fd41f356"
-    assert content_of(replace(REQUEST, forbid_credit=True)) != content_of(REQUEST)
+    assert content_of(structs.replace(REQUEST, forbid_credit=True)) != content_of(REQUEST)
