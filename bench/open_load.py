@@ -236,7 +236,8 @@ class _Alarm:
         self._rang.clear()
         at_ns = int(at * 1e9)
         spec = _TimerSpec(0, 0, *divmod(at_ns, 1_000_000_000))
-        self._libc.timerfd_settime(self._fd, TFD_TIMER_ABSTIME, ctypes.byref(spec), None)
+        if self._libc.timerfd_settime(self._fd, TFD_TIMER_ABSTIME, ctypes.byref(spec), None) < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_settime")
         await self._rang.wait()
 
     def _ring(self) -> None:

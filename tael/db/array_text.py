@@ -24,7 +24,8 @@ def array_texts(arrays: Sequence[Sequence[object]]) -> list[bytes]:
     datetimes must have a time zone. Raises ValueError for a text that PostgreSQL cannot store.
     """
     if not all(map(isinstance, chain.from_iterable(arrays), repeat(_TYPES))):
-        raise TypeError("an array of values that have no text")
+        kinds = {type(value).__name__ for array in arrays for value in array if not isinstance(value, _TYPES)}
+        raise TypeError(f"no text for an array of {', '.join(sorted(kinds))}")
     texts = list(map(_json, arrays))
     if _ESCAPE in b"".join(texts):
         return [_literal(array, text) for array, text in zip(arrays, texts, strict=True)]

@@ -58,5 +58,5 @@ def test_a_nul_is_refused(values: list[str | None]) -> None:
 
 @pytest.mark.parametrize("value", [1.5, b"bytes", ["a"]])
 def test_a_value_of_another_type_is_refused(value: object) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=f"of {type(value).__name__}$"):
         array_texts([[None], [None, value]])
