@@ -1,20 +1,19 @@
 """A read-through cache with a time to live, for rows that every request needs and that seldom change.
 
-It also keeps that a row does not exist, so an unknown name costs no more than a known one. The library measures the
-lifetime from the moment of insertion; here it starts before the read, so that a slow read does not prolong it. Callers
-that need the same value at the same time share one read and its result or error. A value in use is read again in the
-background shortly before its lifetime ends, so that no caller waits for it.
+It also keeps that a row does not exist, so an unknown name costs no more than a known one. The lifetime starts before
+the read, so that a slow read does not prolong it. Callers that need the same value at the same time share one read and
+its result or error. A value in use is read again in the background shortly before its lifetime ends, so that no caller
+waits for it.
 
 If a value cannot be read again, it may be used for longer: a stale value, as in HTTP's `stale-if-error` (RFC 5861).
 """
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Final, Generic, NamedTuple, TypeVar
-
-from cachetools import TLRUCache
 
 Value = TypeVar("Value")
 
@@ -66,11 +65,8 @@ class ReadCache(Generic[Value]):
         self._ttl_s = ttl_s
         self._unavailable = unavailable
         self._timer = timer
-
-        def end_of(_name: str, entry: _Entry[Value], _now_s: float) -> float:
-            return entry.expires_at_s + stale_s
-
-        self._entries: TLRUCache[str, _Entry[Value], float] = TLRUCache(MAX_ENTRIES, end_of, timer)
+        self._stale_s = stale_s
+        self._entries: OrderedDict[str, _Entry[Value]] = OrderedDict()  #: the least recently used first
         self._readings: dict[str, _Reading[Value]] = {}
         self._refreshes: set[asyncio.Task[Value | None]] = set()
         self._invalidations = 0
@@ -80,7 +76,10 @@ class ReadCache(Generic[Value]):
         while True:
             now_s, reading = self._timer(), self._readings.get(name)
             entry = self._entries.get(name)
+            if entry is not None and entry.expires_at_s + self._stale_s <= now_s:
+                entry = None
             if entry is not None and (now_s < entry.expires_at_s or entry.has_failed):
+                self._entries.move_to_end(name)
                 if entry.refresh_at_s <= now_s and reading is None:
                     self._refresh(name, read)
                 return entry.value
@@ -144,5 +143,16 @@ class ReadCache(Generic[Value]):
                 del self._readings[name]
         if reading.invalidations == self._invalidations:
             refresh_at_s = reading.began_at_s + self._ttl_s * REFRESH_AFTER
-            self._entries[name] = _Entry(refresh_at_s, reading.expires_at_s, value)
+            self._keep(name, _Entry(refresh_at_s, reading.expires_at_s, value))
         return value
+
+    def _keep(self, name: str, entry: _Entry[Value]) -> None:
+        """And drop what is used no more: expired values, and if there are too many, the least recently used."""
+        self._entries[name] = entry
+        self._entries.move_to_end(name)
+        now_s = self._timer()
+        while self._entries:
+            oldest, entry = next(iter(self._entries.items()))
+            if len(self._entries) <= MAX_ENTRIES and now_s < entry.expires_at_s + self._stale_s:
+                return
+            del self._entries[oldest]

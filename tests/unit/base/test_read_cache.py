@@ -1,6 +1,7 @@
 """The read-through cache: a value lives for its time to live, counted from before it was read, and no longer."""
 
 import asyncio
+from weakref import ReferenceType, ref
 
 import pytest
 
@@ -228,6 +229,27 @@ async def test_a_full_cache_drops_only_what_was_not_used_for_longest(
     for name in ("a", "c", "d", "b"):
         await cache.get(name, rows.read)
     assert rows.reads == ["b"]
+
+
+class Shop:
+    """A value that can be seen to be gone."""
+
+
+async def test_values_that_are_used_no_more_are_dropped() -> None:
+    rows, seen = Rows(), list[ReferenceType[Shop]]()
+    cache: ReadCache[Shop] = ReadCache(ttl_s=TTL_S, timer=rows.timer)
+
+    async def read(_: str) -> Shop:
+        shop = Shop()
+        seen.append(ref(shop))
+        return shop
+
+    for number in range(3):
+        await cache.get(str(number), read)
+    assert all(each() for each in seen)
+    rows.now_s += TTL_S
+    await cache.get("another", read)
+    assert [each() is not None for each in seen] == [False, False, False, True]
 
 
 class Unavailable(Exception):
