@@ -4,9 +4,9 @@ An array's literal differs from its JSON in the brackets, and in how some charac
 C, and an array with such a character, which is rare, in Python.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import date
-from itertools import chain, repeat
+from itertools import chain
 from types import NoneType
 from typing import Final
 
@@ -16,6 +16,8 @@ _json: Final = msgspec.json.Encoder().encode
 _ESCAPE: Final = b"\\"
 #: What JSON and PostgreSQL write alike. A StrEnum is a str, a bool an int, a datetime a date.
 _TYPES: Final = (str, int, date, NoneType)
+#: Types that were found to be such.
+_known: Final[set[type]] = set()
 
 
 def array_texts(arrays: Sequence[Sequence[object]]) -> list[bytes]:
@@ -23,13 +25,20 @@ def array_texts(arrays: Sequence[Sequence[object]]) -> list[bytes]:
 
     datetimes must have a time zone. Raises ValueError for a text that PostgreSQL cannot store.
     """
-    if not all(map(isinstance, chain.from_iterable(arrays), repeat(_TYPES))):
-        kinds = {type(value).__name__ for array in arrays for value in array if not isinstance(value, _TYPES)}
-        raise TypeError(f"no text for an array of {', '.join(sorted(kinds))}")
+    kinds = set(map(type, chain.from_iterable(arrays)))
+    if not kinds <= _known:
+        _check(kinds)
     texts = list(map(_json, arrays))
     if _ESCAPE in b"".join(texts):
         return [_literal(array, text) for array, text in zip(arrays, texts, strict=True)]
     return [b"{%b}" % text[1:-1] for text in texts]
+
+
+def _check(kinds: Set[type]) -> None:
+    """Raises TypeError for one that has no text."""
+    if unknown := {kind.__name__ for kind in kinds if not issubclass(kind, _TYPES)}:
+        raise TypeError(f"no text for an array of {', '.join(sorted(unknown))}")
+    _known.update(kinds)
 
 
 def _literal(array: Sequence[object], text: bytes) -> bytes:

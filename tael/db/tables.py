@@ -73,6 +73,10 @@ class _Field:
     decode: Callable[..., Any] | None  #: None if the column's value is the field's
 
 
+#: Of some columns: the fields that they are in, taken in C, and functions of the row for the columns of codecs.
+_Arrays = tuple[Callable[[Any], tuple[object, ...]], Sequence[tuple[int, Callable[[Any], object]]]]
+
+
 class Table(Generic[Row]):
     """The table `name`, whose rows are values of `row`, a dataclass or struct."""
 
@@ -102,6 +106,7 @@ class Table(Generic[Row]):
             field.name: field.is_optional for field in self._fields if field.codec is None
         }
         self._getters = {column: getter for field in self._fields for column, getter in _getters(field, key)}
+        self._arrays: dict[tuple[str, ...], _Arrays] = {}
         # A key that is internal, such as a generated number, binds no ciphertext.
         places = [self.columns.index(column) for column in key if column in self.types]
         self._decoders = tuple(_decoders(self._fields, places))
@@ -134,9 +139,25 @@ class Table(Generic[Row]):
         arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds.values(), 1))
         return f"unnest({arrays}) AS {alias} ({', '.join(kinds)})"
 
-    def arrays(self, rows: Sequence[Row], columns: Sequence[str]) -> list[list[object]]:
-        """The parameters of `unnest`: for each column, its values in all rows."""
-        return [[getter(row) for row in rows] for getter in map(self._getters.__getitem__, columns)]
+    def arrays(self, rows: Sequence[Row], columns: tuple[str, ...]) -> list[Sequence[object]]:
+        """The parameters of `unnest`: for each column, its values in all rows. `columns` is one of a few constants."""
+        if not rows:
+            return [()] * len(columns)
+        if columns not in self._arrays:
+            self._arrays[columns] = self._arrays_of(columns)
+        values, encoders = self._arrays[columns]
+        arrays: list[Sequence[object]] = list(zip(*map(values, rows), strict=True))
+        for place, encode in encoders:
+            arrays[place] = list(map(encode, rows))
+        return arrays
+
+    def _arrays_of(self, columns: tuple[str, ...]) -> _Arrays:
+        fields = {column: field for field in self._fields for column in field.columns}
+        values = attrgetter(*(fields[column].name for column in columns))
+        encoders = [
+            (place, self._getters[column]) for place, column in enumerate(columns) if fields[column].codec
+        ]
+        return (values if len(columns) > 1 else lambda row: (values(row),)), encoders
 
     def insert(self) -> str:
         """Inserts the rows of `arrays(rows, columns)` into a cell. Internal columns get the defaults of the schema.

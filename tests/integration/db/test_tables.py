@@ -123,7 +123,7 @@ def test_statements_and_parameters_follow_from_the_declaration() -> None:
         "unnest($1::bigint[], $2::timestamptz[], $3::boolean[]) AS w (node, at, is_new)"
     )
     rows = [Sample(1, Wallet.ALIPAY, Money(5, "JPY"), NOW), Sample(2, None, None, NOW)]
-    assert SAMPLE.arrays(rows, ("currency", "node", "wallet")) == [["JPY", None], [1, 2], ["alipay", None]]
+    assert SAMPLE.arrays(rows, ("currency", "node", "wallet")) == [["JPY", None], (1, 2), ("alipay", None)]
 
 
 def test_statements_of_one_row_follow_as_well() -> None:
