@@ -6,12 +6,12 @@ an unknown appcode costs the same work as a wrong signature: the time of a refus
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from msgspec import Struct
 from starlette.datastructures import Headers
 
 from tael.api.wire import CHARSETS, Parameters, each_once, raw_pairs
@@ -22,7 +22,7 @@ from tael.merchants.domain.merchant import Algorithm, App
 from tael.qfpay import fields
 from tael.qfpay.errors import BadField
 from tael.qfpay.links import LINK_NAMES, LINK_NAMES_WITH_LANG
-from tael.qfpay.signature import LANG, SIGN, SIGN_TYPE, digest, is_same, link_texts, raw_text, request_texts
+from tael.qfpay.signature import LANG, SIGN, SIGN_TYPE, link_texts, raw_text, request_texts, which_signed
 from tael.qfpay.signed_names import Names, misread
 
 #: Used where an app has no such key. A signature with it is never accepted.
@@ -36,8 +36,10 @@ ALGORITHM_OF_LENGTH: Final[Mapping[int, Algorithm]] = {32: "MD5", 64: "SHA256"}
 URLENCODED: Final = re.compile(r"[A-Za-z0-9_.+-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9_.+-]*)+")
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+CREDENTIALS: Final = (b"x-qf-appcode", b"x-qf-sign", b"x-qf-signtype")
+
+
+class Credentials(Struct, frozen=True):
     """The three authentication headers of a request; "" for a missing one."""
 
     appcode: str
@@ -46,15 +48,12 @@ class Credentials:
 
 
 def read_credentials(headers: Headers) -> Credentials:
-    return Credentials(
-        appcode=headers.get("x-qf-appcode", ""),
-        sign=headers.get("x-qf-sign", ""),
-        sign_type=headers.get("x-qf-signtype", ""),
-    )
+    first = dict(reversed(headers.raw))  # of repeated headers
+    appcode, sign, sign_type = (first.get(name, b"").decode("latin-1") for name in CREDENTIALS)
+    return Credentials(appcode, sign, sign_type)
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """The signed values without `sign`, and the key with which they were signed."""
 
     values: Mapping[str, str]
@@ -95,7 +94,7 @@ def _matches(
 ) -> list[list[bool]]:
     """For each key whether it signed each text, and the same work for as many keys as an app may have."""
     tried = (*keys, *(NO_KEY,) * (MAX_KEYS - len(keys)))
-    return [[is_same(digest(text, key, algorithm), sign) for text in texts] for key in tried]
+    return [which_signed(texts, key, algorithm, sign) for key in tried]
 
 
 def check_link(values: Mapping[str, str], app: App | None, now: datetime) -> None:
@@ -178,7 +177,7 @@ def literal_values(raw: bytes, charset: str) -> Mapping[str, str] | None:
     """The pairs of a text that was signed undecoded: a `+` in it is a plus sign."""
     pairs = [(name.decode(charset), value.decode(charset)) for name, value in raw_pairs(raw)]
     try:
-        values = each_once((name, decoded_if_encoded(value)) for name, value in pairs)
+        values = each_once([(name, decoded_if_encoded(value)) for name, value in pairs])
     except BadField:
         return None  # equal when decoded, different when not
     return {name: value for name, value in values.items() if name != SIGN}

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
+from msgspec import Struct
 from starlette.requests import Request
 
 from tael.api.address_guard import AddressGuard
@@ -83,8 +84,7 @@ class Access:
         await (await self.rate_limiters.of(merchant.cell)).admit(merchant)
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(Struct):
     """One request, and what the steps have found out so far. Only the step named behind a field sets it, at its end."""
 
     http: Request

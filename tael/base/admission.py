@@ -12,8 +12,7 @@ whether or not there is a free place: finishing a call comes before beginning on
 import asyncio
 import math
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from typing import Final, Self
 
@@ -211,15 +210,19 @@ class Place:
 _place: ContextVar[Place | None] = ContextVar("place", default=None)
 
 
-@contextmanager
-def without_place() -> Iterator[None]:
+class _WithoutPlace:
+    __slots__ = ("_left",)
+
+    def __enter__(self) -> None:
+        self._left = _place.get()
+        if self._left is not None:
+            self._left.begin_wait()
+
+    def __exit__(self, *_: object) -> None:
+        if self._left is not None:
+            self._left.end_wait()
+
+
+def without_place() -> AbstractContextManager[None]:
     """For a wait that costs this process nothing: the call has no place in this block, and at its end has one again."""
-    place = _place.get()
-    if place is None:
-        yield
-        return
-    place.begin_wait()
-    try:
-        yield
-    finally:
-        place.end_wait()
+    return _WithoutPlace()

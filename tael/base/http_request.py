@@ -53,8 +53,7 @@ def target_of(url: URL, tls: SSLContext | bool, proxy: URL | None) -> Target:
     return Target(request, lines | _credentials(proxy), is_forwarded=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is sent to a target."""
 
     method: str

@@ -152,8 +152,7 @@ class CallSlots:
             del self._waiting[account]
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(Struct):
     """One call. `has_connection`: the request got a connection, so something may have been sent."""
 
     request: Request

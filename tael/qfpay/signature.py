@@ -6,7 +6,7 @@ it accepts.
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from tael.base.secret import Secret
@@ -23,7 +23,7 @@ Pair = tuple[str, str]
 
 def joined(pairs: Iterable[Pair]) -> str:
     """`pairs` in the given order as `name=value&…`, without percent-encoding."""
-    return "&".join(f"{name}={value}" for name, value in pairs)
+    return "&".join(map("=".join, pairs))
 
 
 def request_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
@@ -32,12 +32,14 @@ def request_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
     All parameters but `sign` (T1), only those with a value (T2), and those without `sign_type` (T3): genuine clients
     of all three kinds exist. Each is sorted by name and, if that differs, by the whole `name=value`, as Go clients do.
     """
-    everything = sorted([pair for pair in values.items() if pair[0] != SIGN])
-    filled = [pair for pair in everything if pair[1]]
-    plain = [pair for pair in filled if pair[0] != SIGN_TYPE]
+    everything = sorted(values.items())
+    if SIGN in values:
+        everything = [pair for pair in everything if pair[0] != SIGN]
+    filled = everything if all(values.values()) else [pair for pair in everything if pair[1]]
+    plain = [pair for pair in filled if pair[0] != SIGN_TYPE] if SIGN_TYPE in values else filled
     texts: dict[bytes, None] = {}
     for pairs in (everything, filled, plain):
-        by_name = [f"{name}={value}" for name, value in pairs]
+        by_name = list(map("=".join, pairs))
         texts["&".join(by_name).encode()] = None
         by_name.sort()
         texts["&".join(by_name).encode()] = None
@@ -61,8 +63,9 @@ def link_texts(values: Mapping[str, str]) -> tuple[bytes, ...]:
 
 def raw_text(raw: bytes) -> bytes:
     """A form or query string exactly as sent, without its `sign` pair (T4)."""
-    chunks = raw.split(b"&")
-    return b"&".join(chunk for chunk in chunks if chunk.partition(b"=")[0] != SIGN.encode())
+    if SIGN.encode() not in raw:
+        return raw
+    return b"&".join([chunk for chunk in raw.split(b"&") if chunk.partition(b"=")[0] != SIGN.encode()])
 
 
 def digest(text: bytes, key: Secret, algorithm: Algorithm) -> str:
@@ -98,6 +101,8 @@ def sign_members(members: Mapping[str, str], key: Secret) -> str:
     return digest(joined(sorted(members.items())).encode(), key, "MD5").upper()
 
 
-def is_same(digest_hex: str, given: str) -> bool:
-    """Compare in constant time, ignoring case."""
-    return hmac.compare_digest(digest_hex.lower().encode(), given.lower().encode())
+def which_signed(texts: Sequence[bytes], key: Secret, algorithm: Algorithm, sign: str) -> list[bool]:
+    """For each text whether `sign` is its digest, in any case. Compared in constant time."""
+    octets, given = key.reveal().encode(), sign.lower().encode()
+    hexdigest = md5_hex if algorithm == "MD5" else sha256_hex
+    return [hmac.compare_digest(hexdigest(text + octets).encode(), given) for text in texts]

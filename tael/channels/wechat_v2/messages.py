@@ -6,9 +6,10 @@ may repeat. Fields stay strings until the signature is verified, since it also c
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -28,7 +29,11 @@ Pairs = Sequence[tuple[str, str]]
 DEFAULT_CURRENCY: Final = "CNY"
 TIME_FORMAT: Final = "%Y%m%d%H%M%S"
 
-NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+IS_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}").fullmatch
+#: Of a section of text.
+END: Final = "]]>"
+#: Of an element.
+TAG, TAIL, ATTRIBUTES = map(attrgetter, ("tag", "tail", "attrib"))
 AMOUNT: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 CURRENCY: Final = re.compile(r"[A-Z]{3}")
 NUMBER: Final = re.compile(r"[0-9A-Za-z_|*@-]{1,64}")
@@ -46,13 +51,11 @@ class BadMessage(Exception):
 
 def to_xml(fields: Fields) -> bytes:
     """`fields` as XML, without empty ones, which the signature does not cover either."""
-    lines = [f"<{name}>{_cdata(value)}</{name}>" for name, value in fields.items() if value]
+    if END in "".join(fields.values()):
+        # Split over two sections, since it would end the first one early.
+        fields = {name: value.replace(END, "]]]]><![CDATA[>") for name, value in fields.items()}
+    lines = [f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items() if value]
     return "\n".join(["<xml>", *lines, "</xml>"]).encode()
-
-
-def _cdata(value: str) -> str:
-    # "]]>" would end the section early, so it is split over two sections.
-    return "<![CDATA[" + value.replace("]]>", "]]]]><![CDATA[>") + "]]>"
 
 
 def from_xml(body: bytes, root: str = "xml") -> dict[str, str]:
@@ -73,32 +76,39 @@ def pairs_from_xml(body: bytes, of_records: Collection[str] = (), root: str = "x
         raise BadMessage(f"not valid XML: {reason}") from error
     if tree.tag != root or tree.attrib or (tree.text or "").strip():
         raise BadMessage(f"the root is not a plain <{root}>")
-    pairs: list[tuple[str, str]] = []
-    for element in tree:
-        is_record = bool(of_records) and len(element) > 0 and not (element.text or "").strip()
-        pairs += _record(element, of_records) if is_record else (_field(element),)
+    if of_records:
+        pairs = [pair for element in tree for pair in _fields_or_record(element, of_records)]
+    else:
+        pairs = _fields(list(tree))
     if len(dict(pairs)) < len(pairs):
         _check_repeats(pairs, of_records)
     return pairs
 
 
-def _record(element: "Element", of_records: Collection[str]) -> Iterator[tuple[str, str]]:
-    _check_is_plain(element)
-    for each in element:
-        if each.tag not in of_records:
-            raise BadMessage(f"{each.tag} is no field of a record")
-        yield _field(each)
+def _fields_or_record(element: "Element", of_records: Collection[str]) -> list[tuple[str, str]]:
+    if not len(element) or (element.text or "").strip():
+        return _fields([element])
+    _check_are_plain([element])
+    pairs = _fields(list(element))
+    for name, _ in pairs:
+        if name not in of_records:
+            raise BadMessage(f"{name} is no field of a record")
+    return pairs
 
 
-def _field(element: "Element") -> tuple[str, str]:
-    _check_is_plain(element)
-    if len(element):
+def _fields(elements: Sequence["Element"]) -> list[tuple[str, str]]:
+    """All of a message have the same form, so each condition is checked for all at once."""
+    _check_are_plain(elements)
+    if any(map(len, elements)):
         raise BadMessage(NOT_FLAT)
-    return element.tag, element.text or ""
+    return [(element.tag, element.text or "") for element in elements]
 
 
-def _check_is_plain(element: "Element") -> None:
-    if element.attrib or (element.tail or "").strip() or NAME.fullmatch(element.tag) is None:
+def _check_are_plain(elements: Sequence["Element"]) -> None:
+    """Raises BadMessage for attributes, for text after an element, and for a name that is no field's."""
+    tails = "".join(filter(None, map(TAIL, elements)))
+    are_names = all(map(IS_NAME, map(TAG, elements)))
+    if tails.strip() or any(map(ATTRIBUTES, elements)) or not are_names:
         raise BadMessage(NOT_FLAT)
 
 

@@ -7,14 +7,19 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
+from typing import Final
 
 from tael.base.secret import Secret
 from tael.channels.wechat_v2.account import WeChatSignType
 
+SIGN: Final = "sign"
+
 
 def signing_text(fields: Mapping[str, str], key: Secret) -> bytes:
     """The signed bytes: every non-empty field but `sign`, sorted by name, then the key. A field `0` is not empty."""
-    return _text(fields.items(), key)
+    unsigned = dict(fields)
+    unsigned.pop(SIGN, None)
+    return _text(unsigned.items(), key)
 
 
 def signature(fields: Mapping[str, str], key: Secret, sign_type: WeChatSignType) -> str:
@@ -29,14 +34,20 @@ def is_signed(fields: Mapping[str, str], key: Secret, sign_type: WeChatSignType)
 
 def are_signed(pairs: Sequence[tuple[str, str]], key: Secret, sign_type: WeChatSignType) -> bool:
     """The same for fields whose names may repeat. Those with the same name are signed in their order."""
-    claimed = [value for name, value in pairs if name == "sign"]
-    expected = _digest(_text(pairs, key), key, sign_type)
-    return len(claimed) == 1 and hmac.compare_digest(claimed[0].encode(), expected.encode())
+    claimed = [pair for pair in pairs if pair[0] == SIGN]
+    if len(claimed) != 1:
+        return False
+    unsigned = list(pairs)
+    unsigned.remove(claimed[0])
+    expected = _digest(_text(unsigned, key), key, sign_type)
+    return hmac.compare_digest(claimed[0][1].encode(), expected.encode())
 
 
 def _text(pairs: Iterable[tuple[str, str]], key: Secret) -> bytes:
-    signed = sorted([pair for pair in pairs if pair[1] and pair[0] != "sign"], key=itemgetter(0))
-    return ("&".join([f"{name}={value}" for name, value in signed]) + f"&key={key.reveal()}").encode()
+    """`pairs` are without the signature."""
+    filled = filter(itemgetter(1), pairs)
+    by_name = sorted(filled, key=itemgetter(0))
+    return "&".join([*map("=".join, by_name), f"key={key.reveal()}"]).encode()
 
 
 def _digest(text: bytes, key: Secret, sign_type: WeChatSignType) -> str:
