@@ -38,7 +38,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "verify": ("verify_call", "check_reading@steps", "check_age@steps", "check_address@steps"),
     "decide": ("read_payment", "opening_of", "pending_payment", "decide@outcomes", "record_decision"),
     "serial number": ("syssn@db/serials",),
-    "open": ("open@store/payments", "_open@store/payments"),
+    "open": ("open@store/payments", "_openings@store/payments"),
     "channel: XML": ("pairs_from_xml", "to_xml"),
     "channel: signatures": ("complete@wechat", "are_signed", "signature@wechat"),
     "channel: HTTP client": (
@@ -48,7 +48,8 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
         "send@aiohttp",
     ),
     "channel: the rest": ("_swipe",),
-    "record": ("record@store/payments", "_record@store/payments"),
+    "record": ("record@store/payments", "_recordings@store/payments"),
+    "send batches": ("_write@store/payments",),
     "log": ("log_step",),
     "render and send": ("payment_answer", "_completed", "__call__@starlette/responses"),
 }

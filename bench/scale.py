@@ -36,9 +36,9 @@ from tael_demo.cells import migrate_cells
 FOLDER: Final = Path(".bench")
 CELLS: Final = (1, 2, 4)
 PREPARE_S: Final = 120
-#: Rows and number of the batches that open payments and record their outcomes.
+#: Rows and number of the batches that open payments and record their outcomes. An earlier checkout has two kinds.
 BATCHES: Final = re.compile(
-    r'^tael_batch_rows_(sum|count)\{batch="(?:open|record)_payment"\} (\S+)$', re.MULTILINE
+    r'^tael_batch_rows_(sum|count)\{batch="(?:write|open|record)_payment"\} (\S+)$', re.MULTILINE
 )
 #: With the code of another checkout, which has no cells.
 PREPARE: Final = """

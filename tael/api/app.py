@@ -54,7 +54,7 @@ class Application:
         """A merchant's call begins after `until_idle`; without it, when this process is idle."""
         _initialize_metrics(endpoints)
         self._access = access
-        self._until_idle = until_idle or IdleWait(turns=2)  # batches are sent first
+        self._until_idle = until_idle or IdleWait()
         self._refusals = {
             each.path: answer(error_answer(Overloaded(REFUSAL), each.call, None), None)
             for each in endpoints

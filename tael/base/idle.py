@@ -1,8 +1,8 @@
 """Waits that end when the event loop has nothing else to do, so that what can be done together is.
 
-Under load a process is faster if it does one step for several calls in a row, and sends larger batches; and calls that
-are under way should be answered before new ones begin. A fixed delay would make every call slower. An event loop has no
-callback for "nothing else is ready", but a turn in which nothing was done takes little CPU time.
+Under load a process is faster if it does one step for several calls in a row, and calls that are under way should be
+answered before new ones begin. A fixed delay would make every call slower. An event loop has no callback for "nothing
+else is ready", but a turn in which nothing was done takes little CPU time.
 """
 
 import asyncio
@@ -22,32 +22,29 @@ MAX_WAIT_S: Final = 0.003
 class IdleWait:
     """Waits of one kind. All that have begun end together, in the order in which they began.
 
-    They end after so many idle turns in a row: what waits for two lets go first what waits for one. `cpu_s` is the CPU
-    time of the thread: the time of a turn in which another process had the processor says nothing.
+    They end after an idle turn. `cpu_s` is the CPU time of the thread: the time of a turn in which another process had
+    the processor says nothing.
     """
 
     def __init__(
         self,
-        turns: int = 1,
         max_wait_s: float = MAX_WAIT_S,
         cpu_s: Callable[[], float] = time.thread_time,
         timer: Callable[[], float] = timer_s,
     ) -> None:
-        self._turns = turns
         self._max_wait_s = max_wait_s
         self._cpu_s = cpu_s
         self._timer = timer
         self._waiting: list[asyncio.Future[None]] = []
         self._began_s = 0.0
         self._turn_began_s = 0.0  #: in CPU time
-        self._idle_turns = 0  #: the last ones, in a row
 
     async def __call__(self) -> None:
-        """Returns after `turns` in which nothing else was done, or after `max_wait_s`."""
+        """Returns after a turn in which nothing else was done, or after `max_wait_s`."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         if not self._waiting:
-            self._began_s, self._turn_began_s, self._idle_turns = self._timer(), self._cpu_s(), 0
+            self._began_s, self._turn_began_s = self._timer(), self._cpu_s()
             loop.call_soon(self._end_turn, loop)
         self._waiting.append(waiter)
         await waiter
@@ -55,8 +52,7 @@ class IdleWait:
     def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         now_s = self._cpu_s()
         is_idle = now_s - self._turn_began_s < IDLE_TURN_S
-        self._idle_turns = self._idle_turns + 1 if is_idle else 0
-        if self._idle_turns < self._turns and self._timer() - self._began_s < self._max_wait_s:
+        if not is_idle and self._timer() - self._began_s < self._max_wait_s:
             self._turn_began_s = now_s
             loop.call_soon(self._end_turn, loop)
             return

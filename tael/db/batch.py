@@ -1,9 +1,9 @@
 """Group commit: many callers' rows in one statement. While one batch commits, the next one fills.
 
-A batch is sent when the process has nothing else to do: without load at once, and under load with the rows of all calls
-that were ready. Each caller still waits for the commit of its own row, so durability is unchanged. A batch that fails
-is replayed row by row, so one bad row never fails others. A batch with a locked row is replayed concurrently with later
-batches, and only the locked rows wait for their lock.
+A batch is sent as soon as the one before it is committed, with the rows that have come meanwhile, and before the
+callers of the one before go on: the database works while they do. Each caller still waits for the commit of its own
+row, so durability is unchanged. A batch that fails is replayed row by row, so one bad row never fails others. A batch
+with a locked row is replayed concurrently with later batches, and only the locked rows wait for their lock.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from typing import Final, Generic, TypeVar
 
 import asyncpg
 
-from tael.base.idle import IdleWait
 from tael.base.metrics import BATCH_ROWS, BATCHES, timer_s
 from tael.base.tracing import SpanKind, span
 from tael.db.database import Limits, RowLocked, StoreUnavailable, result_within, without_lock_waits
@@ -50,24 +49,25 @@ class Batch(Generic[Row, Result]):
         self._max_wait_s = max_wait_s
         self._pending: Pending[Row, Result] = []
         self._runner: asyncio.Task[None] | None = None
-        self._until_idle = IdleWait()
         self._replays: set[asyncio.Task[None]] = set()
         self._lock_waits = asyncio.Semaphore(MAX_LOCK_WAITS)
 
-    async def __call__(self, row: Row) -> Result:
-        """The result for `row`, once its batch is committed. Raises StoreUnavailable."""
+    async def __call__(self, row: Row, step: str = "") -> Result:
+        """The result for `row`, once its batch is committed. Raises StoreUnavailable.
+
+        `step` is the name of the span, if it is not the batch's.
+        """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._pending.append((row, future))
         if self._runner is None:
             # In a context of its own: it also writes other callers' rows, and is not part of this caller's budget.
             self._runner = asyncio.create_task(self._run(), context=Context())
-        with span(self._name, SpanKind.CLIENT, POSTGRESQL):
+        with span(step or self._name, SpanKind.CLIENT, POSTGRESQL):
             return await result_within(future, self._max_wait_s)
 
     async def _run(self) -> None:
         try:
             while self._pending:
-                await self._until_idle()  # callers that are ready now join this batch
                 batch, self._pending = self._pending[:MAX_ROWS], self._pending[MAX_ROWS:]
                 await self._write_batch(_without_timed_out(batch))
         finally:

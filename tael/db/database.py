@@ -11,8 +11,8 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -65,7 +65,7 @@ class Limits:
     call_s: float = 4.0  #: for all statements of one call, and for each block on a connection
     statement_s: float = 30.0  #: for one statement in a long block
     lock_s: float = 3.0  #: for a row that another transaction has locked
-    batch_lock_s: float = 0.1  #: the same for a batch, where many rows would wait
+    batch_lock_s: float = 0.03  #: the same for a batch, where many rows would wait
     idle_transaction_s: float = 10.0  #: between two statements of a transaction; then the server ends it
     probe_s: float = 0.7  #: with one probe a second, a silent server is detected in less than 2 s
     reads_whole_tables: bool = False  #: without INDEX_PLANS
@@ -182,25 +182,28 @@ def as_probe() -> Iterator[None]:
         _use.reset(token)
 
 
-@dataclass(slots=True)
 class _Budget:
     """The remaining time that one call may spend on the database, not counting calls to wallets."""
 
-    remaining_s: float
-    is_running: bool = False
+    __slots__ = ("_token", "is_running", "remaining_s")
+
+    def __init__(self, remaining_s: float) -> None:
+        self.remaining_s = remaining_s
+        self.is_running = False
+
+    def __enter__(self) -> None:
+        self._token: Token[_Budget | None] = _budget.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        _budget.reset(self._token)
 
 
 _budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 
-@contextmanager
-def budget(seconds: float) -> Iterator[None]:
+def budget(seconds: float) -> AbstractContextManager[None]:
     """All waits for the database in this block take at most `seconds` together; then StoreUnavailable."""
-    token = _budget.set(_Budget(seconds))
-    try:
-        yield
-    finally:
-        _budget.reset(token)
+    return _Budget(seconds)
 
 
 async def result_within(future: "asyncio.Future[Result]", seconds: float) -> Result:

@@ -9,13 +9,16 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, Final
 
+from msgspec import structs
+
 from tael.api import cells as in_cells
 from tael.api.exchange import Endpoint
 from tael.cli.child import main
 from tael.db.cells import CellLocation, Cells, PerCell
 from tael.db.database import Database
+from tael.payments.domain.volume import NewPayment
 from tael.payments.store import payments, refunds, reservations
-from tael.payments.store.payments import Change, Payments
+from tael.payments.store.payments import Change, Payments, Written
 from tael.payments.store.refunds import RefundChange, Refunds
 from tael.webhooks.store.webhooks import NewWebhook, write_webhooks
 
@@ -36,12 +39,18 @@ def without_version_check() -> None:
 
 def with_webhooks_after_the_commit() -> None:
     """The state is committed first, and the webhook in another transaction."""
-    record_payments, record_refunds = Payments._record, Refunds._record
+    write_payments, record_refunds = Payments._write, Refunds._record
 
-    async def payments_then_webhooks(self: Payments, changes: Sequence[Change]) -> list[bool]:
-        written = await record_payments(self, [replace(change, webhooks=()) for change in changes])
+    async def payments_then_webhooks(self: Payments, rows: Sequence[NewPayment | Change]) -> list[Written]:
+        bare = [structs.replace(row, webhooks=()) if isinstance(row, Change) else row for row in rows]
+        written = await write_payments(self, bare)
         await _write_webhooks(
-            self, [change.webhooks for change, was in zip(changes, written, strict=True) if was]
+            self,
+            [
+                row.webhooks
+                for row, was in zip(rows, written, strict=True)
+                if isinstance(row, Change) and was is True
+            ],
         )
         return written
 
@@ -52,7 +61,7 @@ def with_webhooks_after_the_commit() -> None:
         )
         return written
 
-    _patch(Payments, "_record", payments_then_webhooks)
+    _patch(Payments, "_write", payments_then_webhooks)
     _patch(Refunds, "_record", refunds_then_webhooks)
 
 

@@ -1,11 +1,11 @@
 """Payments: opening, recording outcomes, claiming due rows.
 
-The two hot functions take lists, which `Batch` collects, and send their statements at once; if a row does not go as
-planned, all are written step by step. A decision is written only if the row's `version` is unchanged, so no lock is
-held while deciding.
+New payments and outcomes are written together, in one transaction for the lists that `Batch` collects. Its statements
+are sent at once; if a row does not go as planned, all are written step by step. A decision is written only if the row's
+`version` is unchanged, so no lock is held while deciding.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -120,8 +120,8 @@ WHERE mchid = $1 AND syssn = ANY($2) AND state = 'PENDING' AND has_initial_respo
 """
 
 
-#: Whether a payment was opened, or why its merchant may not take it.
-Opened = bool | AmountRefused
+#: Whether a payment was opened or an outcome recorded, or why its merchant may not take the payment.
+Written = bool | AmountRefused
 NO_LIMITS: Final = VolumeLimits()
 #: Merchants with limits whose payments are opened at the same time, by each process.
 MAX_LIMITED_AT_ONCE: Final = 2
@@ -143,24 +143,25 @@ class Payments:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.due: Final = AccountQueue(database, PAYMENT)
-        self._opening: Batch[NewPayment, Opened] = Batch("open_payment", self._open, database.limits.call_s)
-        # Summing a merchant's volume may take long: it delays this merchant's openings only.
-        self._limited: KeyedBatches[NewPayment, Opened] = KeyedBatches(
-            "open_limited_payment", self._open, database.limits.call_s, MAX_LIMITED_AT_ONCE
+        self._writing: Batch[NewPayment | Change, Written] = Batch(
+            "write_payment", self._write, database.limits.call_s
         )
-        self._recording: Batch[Change, bool] = Batch("record_payment", self._record, database.limits.call_s)
+        # Summing a merchant's volume may take long: it delays this merchant's openings only.
+        self._limited: KeyedBatches[NewPayment | Change, Written] = KeyedBatches(
+            "open_limited_payment", self._write, database.limits.call_s, MAX_LIMITED_AT_ONCE
+        )
 
     async def open(self, payment: Payment, limits: VolumeLimits = NO_LIMITS) -> bool:
         """Commit a new payment; False if its reference is taken. Raises AmountRefused, StoreUnavailable."""
         new = NewPayment(payment, limits)
         if limits == NO_LIMITS:
-            return _opened(await self._opening(new))
+            return _done(await self._writing(new, "open_payment"))
         with without_place():
-            return _opened(await self._limited(payment.mchid, new))
+            return _done(await self._limited(payment.mchid, new))
 
     async def record(self, change: Change) -> bool:
         """Commit a decision; False if the version changed meanwhile. Raises StoreUnavailable."""
-        return await self._recording(change)
+        return _done(await self._writing(change, "record_payment"))
 
     async def open_again(self, payment: Payment, failed_syssn: str, limits: VolumeLimits = NO_LIMITS) -> bool:
         """Commit a new attempt under the reference of a failed one; False if another request was faster.
@@ -216,57 +217,75 @@ class Payments:
     async def volume(self, period: VolumePeriod) -> Volume:
         return await volume_of(self._database, period)
 
-    async def _open(self, new: Sequence[NewPayment]) -> list[Opened]:
-        has_limits = any(each.limits != NO_LIMITS for each in new)
-        opened = None if has_limits else await self._opened_at_once([each.payment for each in new])
-        if opened is not None:
-            return [each.payment.syssn in opened for each in new]
-        async with self._database.transaction() as connection:
-            return await _insert(connection, new)
-
-    async def _record(self, changes: Sequence[Change]) -> list[bool]:
+    async def _write(self, rows: Sequence[NewPayment | Change]) -> list[Written]:
+        """Of a new payment whether it is opened, of a change whether it is recorded."""
+        new = [row for row in rows if isinstance(row, NewPayment)]
+        changes: dict[str, Change] = {}
+        for row in rows:
+            if isinstance(row, Change):
+                changes.setdefault(row.after.syssn, row)
+        written = await self._written(new, list(changes.values()))
         # UPDATE ... FROM unnest would apply only one of two rows of the same payment: the second one gets False.
-        first: dict[tuple[str, str], Change] = {}
-        for change in changes:
-            first.setdefault((change.after.mchid, change.after.syssn), change)
-        if await self._recorded_at_once(list(first.values())):
-            written = {syssn for _, syssn in first}
-        else:
-            async with self._database.transaction() as connection:
-                if len(first) > 1:  # one row is locked by its UPDATE
-                    await connection.execute(LOCK_UNREAD, *columns_of(first))
-                written = await write_changes(connection, list(first.values()))
         return [
-            change.after.syssn in written and first[change.after.mchid, change.after.syssn] is change
-            for change in changes
+            written.pop((row.payment if isinstance(row, NewPayment) else row.after).syssn, False)
+            for row in rows
         ]
 
-    async def _opened_at_once(self, payments: Sequence[Payment]) -> Collection[str] | None:
-        """The syssns of those whose references were unused, and which are opened now. None if nothing was written."""
-        names = PAYMENT.arrays(payments, REFERENCE)
-        results = await self._database.transact(
-            [
-                Statement(NAME, names),
-                Statement(INSERT_NAMED, PAYMENT.arrays(payments, PAYMENT.columns)),
-                Statement(NOT_INSERTED, names, 0),
-            ]
-        )
-        return None if results is None else results[0].texts
+    async def _written(self, new: Sequence[NewPayment], changes: Sequence[Change]) -> dict[str, Written]:
+        """The results by syssn. `changes` are of different payments."""
+        written = await self._written_at_once(new, changes)
+        if written is not None:
+            return written
+        async with self._database.transaction() as connection:
+            opened = await _insert(connection, new) if new else []
+            if len(changes) > 1:
+                await connection.execute(LOCK_UNREAD, *_keys_of(changes))
+            recorded = await write_changes(connection, changes) if changes else ()
+        return dict(zip([each.payment.syssn for each in new], opened, strict=True)) | {
+            change.after.syssn: change.after.syssn in recorded for change in changes
+        }
 
-    async def _recorded_at_once(self, changes: Sequence[Change]) -> bool:
-        """Record changes of different payments; False, with nothing written, unless all have the expected version."""
-        if any(change.incidents or change.evidence for change in changes):
-            return False
-        after, rows = [change.after for change in changes], len(changes)
-        statements = [Statement(RECORD_ALL, PAYMENT.arrays(after, EXPECTED + OUTCOME), rows)]
-        if rows > 1:
-            keys = columns_of([(payment.mchid, payment.syssn) for payment in after])
-            statements.insert(0, Statement(LOCK_UNREAD, keys))
-        if entries := [entry for change in changes for entry in change.entries]:
-            statements += entries_to_write(entries)
-        if webhooks := [webhook for change in changes for webhook in change.webhooks]:
-            statements.append(webhooks_to_write(webhooks))
-        return await self._database.transact(statements) is not None
+    async def _written_at_once(
+        self, new: Sequence[NewPayment], changes: Sequence[Change]
+    ) -> dict[str, Written] | None:
+        """As `_written`; None, with nothing written, unless all changes are of the expected version."""
+        if any(each.limits != NO_LIMITS for each in new) or any(
+            change.incidents or change.evidence for change in changes
+        ):
+            return None
+        statements = [*_openings([each.payment for each in new]), *_recordings(changes)]
+        results = await self._database.transact(statements)
+        if results is None:
+            return None
+        names = set(results[0].texts) if new else set()
+        written: dict[str, Written] = {each.payment.syssn: each.payment.syssn in names for each in new}
+        return written | {change.after.syssn: True for change in changes}
+
+
+def _openings(payments: Sequence[Payment]) -> Iterator[Statement]:
+    """The first one returns the syssns of those whose references were unused, which are opened."""
+    if payments:
+        names = PAYMENT.arrays(payments, REFERENCE)
+        yield Statement(NAME, names)
+        yield Statement(INSERT_NAMED, PAYMENT.arrays(payments, PAYMENT.columns))
+        yield Statement(NOT_INSERTED, names, 0)
+
+
+def _recordings(changes: Sequence[Change]) -> Iterator[Statement]:
+    """They fail unless all have the expected version."""
+    if len(changes) > 1:  # one row is locked by its UPDATE
+        yield Statement(LOCK_UNREAD, _keys_of(changes))
+    after = [change.after for change in changes]
+    if after:
+        yield Statement(RECORD_ALL, PAYMENT.arrays(after, EXPECTED + OUTCOME), len(after))
+    if entries := [entry for change in changes for entry in change.entries]:
+        yield from entries_to_write(entries)
+    if webhooks := [webhook for change in changes for webhook in change.webhooks]:
+        yield webhooks_to_write(webhooks)
+
+
+def _keys_of(changes: Sequence[Change]) -> tuple[list[str], list[str]]:
+    return columns_of([(change.after.mchid, change.after.syssn) for change in changes])
 
 
 async def insert_under_reference(connection: "Connection", new: NewPayment, ended_syssn: str) -> bool:
@@ -279,7 +298,7 @@ async def insert_under_reference(connection: "Connection", new: NewPayment, ende
         RELEASE_REFERENCE, payment.mchid, payment.reference, ended_syssn
     ):
         return False
-    return _opened((await _insert(connection, [new]))[0])
+    return _done((await _insert(connection, [new]))[0])
 
 
 def columns_of(keys: Collection[tuple[str, str]]) -> tuple[list[str], list[str]]:
@@ -287,14 +306,14 @@ def columns_of(keys: Collection[tuple[str, str]]) -> tuple[list[str], list[str]]
     return [mchid for mchid, _ in keys], [syssn for _, syssn in keys]
 
 
-def _opened(result: Opened) -> bool:
+def _done(result: Written) -> bool:
     """Raises AmountRefused."""
     if isinstance(result, AmountRefused):
         raise result
     return result
 
 
-async def _insert(connection: "Connection", new: Sequence[NewPayment]) -> list[Opened]:
+async def _insert(connection: "Connection", new: Sequence[NewPayment]) -> list[Written]:
     """Insert the payments whose references are unused, as far as their merchants' limits allow."""
     payments = [each.payment for each in new]
     named = await connection.fetch(NAME, *PAYMENT.arrays(payments, REFERENCE))

@@ -165,7 +165,7 @@ def test_an_api_process_reports_0_for_calls_and_payments_that_it_has_not_seen(se
     for protocol in ("alipay_mapi", "wechat_v2"):
         for state in ("PAID", "FAILED"):
             assert ("tael_payment_state_changes_total", {"protocol": protocol, "state": state}) in zeros
-    for batch in ("open_payment", "record_payment"):
+    for batch in ("write_payment", "record_refund"):
         assert ("tael_batch_duration_seconds_count", {"batch": batch}) in zeros
 
 

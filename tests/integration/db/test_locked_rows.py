@@ -90,6 +90,20 @@ async def test_a_reference_that_another_process_is_inserting_delays_no_other(
     assert await count_of(store, "payment") == 20
 
 
+@needs_direct_connections
+async def test_a_payment_that_another_process_has_locked_delays_no_opening(
+    store: Store, quick: Store
+) -> None:
+    payment = await opened(store, a_payment())
+    async with locked(store, payment):
+        waiting = asyncio.create_task(quick.payments.record(being_paid(payment)))
+        others = [quick.payments.open(a_payment()) for _ in range(20)]
+        assert await in_time(asyncio.gather(*others)) == [True] * 20
+        assert await in_time(quick.payments.open(a_payment()))  # and the next batch
+        assert not waiting.done()
+    assert await waiting
+
+
 async def test_many_locked_rows_leave_connections_for_others(store: Store, quick: Store) -> None:
     payments = [await paid(store, a_payment()) for _ in range(30)]
     other = await opened(store, a_payment())

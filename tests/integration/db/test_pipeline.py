@@ -190,7 +190,7 @@ async def test_a_server_that_goes_away_meanwhile_is_unavailable(database: Databa
 async def test_a_caller_that_is_cancelled_or_out_of_time_leaves_nothing_behind(
     database_url: str, other: Database
 ) -> None:
-    async with Database(database_url, Limits(call_s=0.2)) as database:
+    async with Database(database_url, Limits(call_s=0.2, batch_lock_s=0.2)) as database:
         with pytest.raises(StoreUnavailable, match="TimeoutError"):
             await transact(database, append(1), SLEEP)
         waiting = asyncio.create_task(transact(database, append(1), SLEEP))

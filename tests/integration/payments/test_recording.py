@@ -77,11 +77,14 @@ async def test_of_two_decisions_in_one_batch_one_is_written_and_the_other_reject
 async def test_a_decision_that_cannot_be_written_fails_alone(store: Store, payment: Payment) -> None:
     others = [await opened(store, a_payment()) for _ in range(5)]
     bad = Change(payment.replace(wallet_ref="\x00"))
+    new = [a_payment() for _ in range(3)]
     answers = await asyncio.gather(
-        *map(store.payments.record, [bad, *map(being_paid, others)]), return_exceptions=True
+        *map(store.payments.record, [bad, *map(being_paid, others)]),
+        *map(store.payments.open, new),
+        return_exceptions=True,
     )
     assert isinstance(answers[0], Exception)
-    assert answers[1:] == [True] * 5
+    assert answers[1:] == [True] * 8
 
 
 async def test_no_outcome_is_written_without_its_entry(store: Store, payment: Payment) -> None:

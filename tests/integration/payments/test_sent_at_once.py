@@ -94,16 +94,32 @@ async def test_outcomes_are_recorded_at_once(
     assert await count_of(store, "webhook") == 5
 
 
+async def test_openings_and_outcomes_are_one_transaction(
+    store: Store, payments: Payments, database: CountingDatabase
+) -> None:
+    before, new = [a_payment() for _ in range(3)], [a_payment() for _ in range(3)]
+    await open_all(payments, *before)
+    written = await asyncio.gather(*map(payments.record, map(being_paid, before)), *map(payments.open, new))
+    assert written == [True] * 6
+    assert database.step_by_step == 0
+    (row,) = await store.database.fetch("SELECT count(DISTINCT xmin::text), count(*) FROM payment")
+    assert tuple(row) == (1, 6)
+
+
 async def test_a_changed_version_makes_its_batch_step_by_step(
     store: Store, payments: Payments, database: CountingDatabase
 ) -> None:
     new = [a_payment() for _ in range(5)]
     await open_all(payments, *new)
     assert await store.payments.record(Change(new[2].replace(checks=1)))
-    recorded = await asyncio.gather(*map(payments.record, map(being_paid, new)))
-    assert recorded == [True, True, False, True, True]
+    opened, taken = a_payment(), a_payment(reference=new[0].reference)
+    recorded = await asyncio.gather(
+        *map(payments.record, map(being_paid, new)), payments.open(opened), payments.open(taken)
+    )
+    assert recorded == [True, True, False, True, True, True, False]
     assert database.step_by_step == 1
     assert len(await all_entries(store)) == await count_of(store, "webhook") == 4
+    assert await store.payments.by_syssn(opened.mchid, opened.syssn) == opened
 
 
 async def test_one_changed_version_alone_writes_nothing(store: Store, payments: Payments) -> None:

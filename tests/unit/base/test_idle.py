@@ -20,8 +20,8 @@ class Machine:
     cpu_s: float = 0.0
     turns: int = 0
 
-    def idle_wait(self, turns: int = 1) -> IdleWait:
-        return IdleWait(turns, MAX_WAIT_S, lambda: self.cpu_s, lambda: self.wall_s)
+    def idle_wait(self) -> IdleWait:
+        return IdleWait(MAX_WAIT_S, lambda: self.cpu_s, lambda: self.wall_s)
 
     async def turn(self, *, cpu_s: float, wall_s: float | None = None) -> None:
         self.cpu_s += cpu_s
@@ -97,30 +97,6 @@ def test_a_process_that_has_no_processor_is_not_busy(runner: asyncio.Runner) -> 
     with runner:
         assert runner.run(asyncio.wait_for(run(), LIMIT_S)) == 1
     assert machine.wall_s < MAX_WAIT_S
-
-
-def test_what_waits_for_two_idle_turns_lets_the_others_go_first(runner: asyncio.Runner) -> None:
-    machine = Machine()
-    done: list[str] = []
-
-    async def run() -> None:
-        for_one, for_two = machine.idle_wait(1), machine.idle_wait(2)
-
-        async def begin() -> None:
-            await for_two()
-            done.append("begun")
-
-        async def send() -> None:
-            await for_one()
-            done.append("sent")
-
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(begin())
-            tasks.create_task(send())
-
-    with runner:
-        runner.run(asyncio.wait_for(run(), LIMIT_S))
-    assert done == ["sent", "begun"]
 
 
 def test_all_that_wait_go_on_together_in_their_order(runner: asyncio.Runner) -> None:
