@@ -237,10 +237,10 @@ class Payments:
         if written is not None:
             return written
         async with self._database.transaction() as connection:
-            opened = await _insert(connection, new) if new else []
             if len(changes) > 1:
                 await connection.execute(LOCK_UNREAD, *_keys_of(changes))
             recorded = await write_changes(connection, changes) if changes else ()
+            opened = await _insert(connection, new) if new else []
         return dict(zip([each.payment.syssn for each in new], opened, strict=True)) | {
             change.after.syssn: change.after.syssn in recorded for change in changes
         }
@@ -253,11 +253,12 @@ class Payments:
             change.incidents or change.evidence for change in changes
         ):
             return None
-        statements = [*_openings([each.payment for each in new]), *_recordings(changes)]
-        results = await self._database.transact(statements)
+        recordings = list(_recordings(changes))  # first: refunds lock a payment before their references
+        openings = _openings([each.payment for each in new])
+        results = await self._database.transact([*recordings, *openings])
         if results is None:
             return None
-        names = set(results[0].texts) if new else set()
+        names = set(results[len(recordings)].texts) if new else set()
         written: dict[str, Written] = {each.payment.syssn: each.payment.syssn in names for each in new}
         return written | {change.after.syssn: True for change in changes}
 

@@ -48,6 +48,15 @@ async def named(store: Store, reference: str) -> AsyncIterator[None]:
         yield
 
 
+async def until_one_waits(store: Store) -> None:
+    """Until a session waits for a lock."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if await store.database.fetch("SELECT FROM pg_locks WHERE NOT granted"):
+                return
+            await asyncio.sleep(0.01)
+
+
 async def in_time(awaited: Awaitable[object]) -> object:
     return await asyncio.wait_for(asyncio.ensure_future(awaited), PATIENCE_S)
 
@@ -102,6 +111,25 @@ async def test_a_payment_that_another_process_has_locked_delays_no_opening(
         assert await in_time(quick.payments.open(a_payment()))  # and the next batch
         assert not waiting.done()
     assert await waiting
+
+
+@needs_direct_connections
+async def test_a_batch_locks_payments_before_references_as_refunds_do(
+    store: Store, database_url: str
+) -> None:
+    payment = await opened(store, a_payment())
+    async with CellsOfUrl(database_url, Limits(batch_lock_s=PATIENCE_S)) as cells:
+        patient = store_over(cells.directory, cells.databases.first, CIPHER, NODE)
+        async with store.payments.locked(payment.mchid, payment.syssn) as (connection, _):
+            writing = asyncio.gather(
+                patient.payments.record(being_paid(payment)), patient.payments.open(a_payment(reference="A"))
+            )
+            await until_one_waits(store)
+            await connection.execute("SET LOCAL lock_timeout = '300ms'")
+            await connection.execute(
+                "INSERT INTO reference (mchid, reference, payment_syssn) VALUES ($1, 'A', 'other')", MCHID
+            )
+        assert await in_time(writing) == [True, False]
 
 
 async def test_many_locked_rows_leave_connections_for_others(store: Store, quick: Store) -> None:
