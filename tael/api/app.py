@@ -80,6 +80,7 @@ class Application:
         if refusal is not None:
             if self._access.admission.refuses(network_of(peer_of(request))):
                 self._access.rate_limit_totals.count_shed()
+                await self._access.admission.delay_refusal()
                 await refusal(scope, receive, send)
                 return
             if not self._access.admission.is_overloaded:  # in an overload a process is never idle

@@ -1,9 +1,13 @@
 """Places for the calls that this process works on, so that a load above its speed is refused early and costs little.
 
 Without a free place a call waits for one. A burst is served: its calls may wait long. In a standing overload the wait
-is short, few calls wait, and the newest goes first, so that calls are answered in time or refused at once ("controlled
-delay" and "adaptive LIFO": Maurer, Fail at Scale, ACM Queue 13(8), 2015). A fifth of the places is used then: of fewer
+is short, few calls wait, and the newest goes first, so that calls are answered in time or refused ("controlled delay"
+and "adaptive LIFO": Maurer, Fail at Scale, ACM Queue 13(8), 2015). A quarter of the places is used then: of fewer
 calls at a time, each is answered sooner.
+
+A refusal is answered a moment later. A client that repeats at once would otherwise be refused thousands of times a
+second, and so many refusals cost more than serving its calls would. The calls that are here, with the refused ones,
+are also about as many as there would be without refusals, which is how the end of an overload is seen.
 
 A call that waits for another server, such as a wallet, gives its place back. Afterwards it is worked on at once,
 whether or not there is a free place: finishing a call comes before beginning one.
@@ -22,15 +26,23 @@ from tael.base.errors import Overloaded
 
 log = structlog.get_logger()
 
-DEFAULT_PLACES: Final = 96
+DEFAULT_PLACES: Final = 64
 #: In a standing overload, this part of the places is used, and as many calls may wait.
-OVERLOADED_PART: Final = 5
+OVERLOADED_PART: Final = 4
 #: How long a call waits for a place.
 MAX_WAIT_S: Final = 1.0
 #: The same in a standing overload.
 MAX_OVERLOADED_WAIT_S: Final = 0.01
-#: An overload is standing if no call found a free place for this long, and until none was refused for this long.
+#: More calls than this, in progress, waiting or refused and not answered, are too many.
+MAX_CALLS_PER_PLACE: Final = 1.5
+#: An overload is standing once there have been too many calls for this long.
 STANDING_S: Final = 0.02
+#: It is over once there have not been for this long.
+OVER_S: Final = 0.1
+#: From a call to its refusal, if it was not waiting longer.
+REFUSAL_S: Final = 0.1
+#: Calls that are refused and not answered. Further ones are answered at once.
+MAX_REFUSED: Final = 1000
 #: Calls that wait. A further one takes the place of the oldest call of the sender with the most of them.
 MAX_WAITING: Final = 1000
 LOG_INTERVAL_S: Final = 1.0
@@ -50,8 +62,11 @@ class Admission:
         self._in_progress = 0
         self._turns: dict[str, deque[asyncio.Future[bool]]] = {}
         self._waiting = 0
-        self._full_at_s = math.inf  #: since when every call has found no free place
-        self._refused_at_s = -math.inf
+        self._refused = 0  #: and not answered
+        self._is_standing = False
+        self._changed_at_s = (
+            math.inf
+        )  #: since when the calls are too many, or in a standing overload few enough
         self._logged_at_s = -math.inf
         self._not_logged = 0
 
@@ -67,31 +82,40 @@ class Admission:
     @property
     def is_overloaded(self) -> bool:
         """Whether an overload is standing."""
-        return self._is_standing(asyncio.get_running_loop().time())
+        return self._check_is_standing(asyncio.get_running_loop().time())
 
     def refuses(self, sender: str) -> bool:
-        """Whether a call of `sender` is refused without a wait; if so, it is noted as refused.
+        """Whether a call of `sender` is refused without a wait for a place, and answered after `delay_refusal`.
 
         In a standing overload few calls may wait. Above, no sender adds to its fair part.
         """
         if self._waiting < self._overloaded_places:
             return False
         waiting = len(self._turns.get(sender, ()))
-        if waiting * len(self._turns) < self._waiting or not self._is_standing(
-            asyncio.get_running_loop().time()
-        ):
+        if waiting * len(self._turns) < self._waiting or not self.is_overloaded:
             return False
         self._note_refused()
         return True
+
+    async def delay_refusal(self, waited_s: float = 0.0) -> None:
+        """Returns when a refused call that has waited so long for a place is to be answered."""
+        if self._refused >= MAX_REFUSED or waited_s >= REFUSAL_S:
+            return
+        self._refused += 1
+        try:
+            await asyncio.sleep(REFUSAL_S - waited_s)
+        finally:
+            self._refused -= 1
+            self._check_is_standing(asyncio.get_running_loop().time())
 
     async def take(self, sender: str) -> "Place":
         """A place for a call of `sender`, which the caller must enter. Raises Overloaded."""
         now_s = asyncio.get_running_loop().time()
         if self._in_progress < self._places_at(now_s):
-            self._full_at_s = math.inf
             self.begin(sender)
         elif not await self._turn_of(sender, now_s):
             self._note_refused()
+            await self.delay_refusal(asyncio.get_running_loop().time() - now_s)
             raise Overloaded(REFUSAL)
         return Place(self, sender)
 
@@ -106,8 +130,8 @@ class Admission:
         if not self._calls[sender]:
             del self._calls[sender]
         self._in_progress -= 1
-        if self._turns:
-            is_standing = self._is_standing(asyncio.get_running_loop().time())
+        if self._turns or self._is_standing:
+            is_standing = self.is_overloaded
             places = self._overloaded_places if is_standing else self._places
             while self._turns and self._in_progress < places:
                 self._admit_next(newest=is_standing)
@@ -116,12 +140,11 @@ class Admission:
         """Whether the call got a place before the limit of its wait."""
         if self._waiting >= MAX_WAITING:
             self._refuse_one()
-        self._full_at_s = min(self._full_at_s, now_s)
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._turns.setdefault(sender, deque()).append(turn)
         self._waiting += 1
         try:
-            limit_s = MAX_OVERLOADED_WAIT_S if self._is_standing(now_s) else MAX_WAIT_S
+            limit_s = MAX_OVERLOADED_WAIT_S if self._check_is_standing(now_s) else MAX_WAIT_S
             await asyncio.wait((turn,), timeout=limit_s)
         except asyncio.CancelledError:
             if turn.done() and turn.result():
@@ -133,10 +156,19 @@ class Admission:
         return turn.done() and turn.result()
 
     def _places_at(self, now_s: float) -> int:
-        return self._overloaded_places if self._is_standing(now_s) else self._places
+        return self._overloaded_places if self._check_is_standing(now_s) else self._places
 
-    def _is_standing(self, now_s: float) -> bool:
-        return now_s - self._full_at_s > STANDING_S or now_s - self._refused_at_s < STANDING_S
+    def _check_is_standing(self, now_s: float) -> bool:
+        """Whether an overload is standing. To be called whenever the number of calls may have made a difference."""
+        calls = self._in_progress + self._waiting + self._refused
+        are_too_many = calls > self._places * MAX_CALLS_PER_PLACE
+        if are_too_many == self._is_standing:
+            self._changed_at_s = math.inf
+        else:
+            self._changed_at_s = min(self._changed_at_s, now_s)
+            if now_s - self._changed_at_s >= (OVER_S if self._is_standing else STANDING_S):
+                self._is_standing, self._changed_at_s = are_too_many, math.inf
+        return self._is_standing
 
     def _admit_next(self, *, newest: bool) -> None:
         sender = min(self._turns, key=self._calls.__getitem__)
@@ -163,7 +195,7 @@ class Admission:
 
     def _note_refused(self) -> None:
         """One line a second, however many calls are refused."""
-        now_s = self._refused_at_s = asyncio.get_running_loop().time()
+        now_s = asyncio.get_running_loop().time()
         self._not_logged += 1
         if now_s - self._logged_at_s >= LOG_INTERVAL_S:
             log.warning(

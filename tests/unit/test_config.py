@@ -79,7 +79,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
 
 
 def test_limits_have_defaults_and_are_read() -> None:
-    assert read_settings(GOOD).http == HttpLimits(10, 20, 75, 1_000, 65_536, 98_304, 96)
+    assert read_settings(GOOD).http == HttpLimits(10, 20, 75, 1_000, 65_536, 98_304, 64)
     names = ("HEAD_S", "BODY_S", "IDLE_S", "CONNECTIONS", "HEAD_BYTES", "FORM_BYTES", "CONCURRENT_CALLS")
     values = ("0.2", "1", "3600", "1", "4096", "1048576", "10000")
     given = {f"TAEL_MAX_{name}": value for name, value in zip(names, values, strict=True)}

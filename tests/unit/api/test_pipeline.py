@@ -17,7 +17,7 @@ from tael.api.app import Application
 from tael.api.exchange import Access, Endpoint, Exchange, Step
 from tael.api.pipeline import APP_QUERY, BEARER, CALL, CONSENT_LINK, LINK, QUERY, TOOL, serve
 from tael.api.steps import admit, limit_address, read_body, read_call, read_link
-from tael.base.admission import STANDING_S, Admission
+from tael.base.admission import REFUSAL_S, STANDING_S, Admission
 from tael.base.cipher import Cipher
 from tael.base.errors import NotAllowed, NotAuthentic, RateLimited
 from tael.base.key_ring import key_ring
@@ -351,7 +351,7 @@ def test_a_call_without_a_place_is_1112_and_never_signed() -> None:
 
 
 def test_what_may_not_even_wait_is_refused_alike_before_anything_is_read() -> None:
-    async def answered() -> list[dict[str, Any]]:
+    async def answered() -> tuple[list[dict[str, Any]], float]:
         given = access(admission=Admission(2))
         endpoints = (
             Endpoint("/call", ("POST",), "payment", "payment", do_nothing, (read_body, admit, respond)),
@@ -365,18 +365,22 @@ def test_what_may_not_even_wait_is_refused_alike_before_anything_is_read() -> No
             sent.append(dict(message))
 
         places = [await given.admission.take("192.0.2.1") for _ in range(2)]
-        waits = asyncio.create_task(given.admission.take("192.0.2.1"))
+        waiting = [asyncio.create_task(given.admission.take("192.0.2.1")) for _ in range(2)]
         await asyncio.sleep(STANDING_S * 1.5)
+        began = asyncio.get_running_loop().time()
         scope = {"type": "http", "method": "POST", "path": "/call", "headers": [], "client": ("192.0.2.1", 1)}
         await app(scope, receive, send)
+        took_s = asyncio.get_running_loop().time() - began
         for place in places:
             with place:
                 pass
-        with await waits:
-            pass
-        return sent
+        for task in reversed(waiting):
+            with await task:
+                pass
+        return sent, took_s
 
-    start, body = run_in_virtual_time(answered())
+    (start, body), took_s = run_in_virtual_time(answered())
+    assert took_s == pytest.approx(REFUSAL_S)
     assert start["status"] == 200
     assert json.loads(body["body"]) == OVERLOADED
     assert "x-qf-sign" not in dict(start["headers"])

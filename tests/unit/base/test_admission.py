@@ -8,10 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from tael.base.admission import (
+    MAX_CALLS_PER_PLACE,
     MAX_OVERLOADED_WAIT_S,
+    MAX_REFUSED,
     MAX_WAIT_S,
     MAX_WAITING,
+    OVER_S,
     OVERLOADED_PART,
+    REFUSAL_S,
     STANDING_S,
     Admission,
     Place,
@@ -42,6 +46,10 @@ class Process:
     async def call(self, sender: str = "a") -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
+        if self.admission.refuses(sender):
+            await self.admission.delay_refusal()
+            self.refused.append(sender)
+            return
         try:
             place = await self.admission.take(sender)
         except Overloaded:
@@ -71,6 +79,11 @@ def in_virtual_time(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 
     test_in_virtual_time.__name__ = test.__name__
     return test_in_virtual_time
+
+
+def overloaded(admission: Admission) -> bool:
+    """Now: for mypy a property that was false stays so."""
+    return admission.is_overloaded
 
 
 def leave(place: Place) -> None:
@@ -119,9 +132,71 @@ async def test_after_an_overload_calls_find_places_at_once_and_bursts_are_served
 
     await process.call()
     assert process.waits_s == [0]
-    await asyncio.sleep(STANDING_S)
+    await asyncio.sleep(OVER_S)
     await asyncio.gather(*(process.call() for _ in range(200)))
     assert process.refused == []
+
+
+@in_virtual_time
+async def test_an_overload_is_over_without_further_calls() -> None:
+    """As after many wallets have answered at once: no call is refused, and none waits for a place."""
+    admission = Admission(PLACES)
+
+    async def pay() -> None:
+        with await admission.take("a"):
+            with without_place():
+                await asyncio.sleep(1)
+            await asyncio.sleep(STANDING_S * 2)
+
+    payments = [asyncio.create_task(pay()) for _ in range(PLACES * 2)]
+    await asyncio.sleep(1.001)
+    assert not overloaded(admission)
+    await asyncio.sleep(STANDING_S)
+    assert overloaded(admission)
+    await asyncio.gather(*payments)
+    await asyncio.sleep(OVER_S)
+    assert not overloaded(admission)
+
+
+@pytest.mark.parametrize("clients", [PLACES, round(PLACES * MAX_CALLS_PER_PLACE)])
+def test_clients_that_are_served_before_an_overload_are_served_after_it(clients: int) -> None:
+    """They send again at once when they are refused, which must not keep the overload going."""
+
+    async def served() -> None:
+        process = Process()
+
+        async def client(until: float) -> None:
+            while asyncio.get_running_loop().time() < until:
+                await process.call()
+                await asyncio.sleep(0.0001)
+
+        now = asyncio.get_running_loop().time()
+        before = [asyncio.create_task(client(now + 4)) for _ in range(clients)]
+        await asyncio.sleep(1)
+        assert process.refused == []
+        await asyncio.gather(*(client(now + 2) for _ in range(PLACES * 5)))
+        assert process.refused
+        await asyncio.sleep(REFUSAL_S + OVER_S)
+        process.refused.clear()
+        await asyncio.gather(*before)
+        assert process.refused == []
+
+    run_in_virtual_time(served())
+
+
+@in_virtual_time
+async def test_clients_that_repeat_at_once_are_refused_a_few_times_a_second() -> None:
+    process, loop = Process(), asyncio.get_running_loop()
+    clients = PLACES * 5
+
+    async def client() -> None:
+        while loop.time() < 3:
+            await process.call()
+            await asyncio.sleep(0.0001)
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    assert len(process.refused) < 3 * clients / REFUSAL_S
+    assert len(process.served) == pytest.approx(PER_SECOND * 3, rel=0.02)
 
 
 @in_virtual_time
@@ -141,19 +216,46 @@ async def test_a_pause_in_which_everything_waiting_is_refused_does_not_end_an_ov
 async def test_a_refused_call_waited_no_longer_than_its_limit() -> None:
     admission, loop = Admission(1), asyncio.get_running_loop()
     place = await admission.take("a")
-    for limit_s in (MAX_WAIT_S, MAX_OVERLOADED_WAIT_S):
-        began = loop.time()
-        with pytest.raises(Overloaded):
-            await admission.take("a")
-        assert loop.time() - began == pytest.approx(limit_s)
+    began = loop.time()
+    with pytest.raises(Overloaded):
+        await admission.take("a")
+    assert loop.time() - began == pytest.approx(MAX_WAIT_S)
+
+    others = [asyncio.create_task(admission.take("a")) for _ in range(2)]
+    await asyncio.sleep(STANDING_S / 2)
+    assert not overloaded(admission)
+    await asyncio.sleep(STANDING_S)
+    assert overloaded(admission)
+    began = loop.time()
+    refused = asyncio.create_task(admission.take("a"))
+    await asyncio.sleep(MAX_OVERLOADED_WAIT_S * 1.1)
+    assert (admission.waiting, refused.done()) == (2, False)
+    with pytest.raises(Overloaded):
+        await refused
+    assert loop.time() - began == pytest.approx(REFUSAL_S)
     leave(place)
+    for other in reversed(others):
+        leave(await other)
 
 
 @in_virtual_time
-async def test_in_a_standing_overload_few_calls_wait_and_further_ones_are_refused_at_once() -> None:
+async def test_a_refusal_is_delayed_unless_very_many_are() -> None:
+    admission, loop = Admission(1), asyncio.get_running_loop()
+    began = loop.time()
+    delayed = [asyncio.create_task(admission.delay_refusal()) for _ in range(MAX_REFUSED)]
+    await asyncio.sleep(0)
+    await admission.delay_refusal()
+    await admission.delay_refusal(REFUSAL_S)
+    assert loop.time() == began
+    await asyncio.gather(*delayed)
+    assert loop.time() - began == pytest.approx(REFUSAL_S)
+
+
+@in_virtual_time
+async def test_in_a_standing_overload_few_calls_wait_and_further_ones_are_refused() -> None:
     admission = Admission(2 * OVERLOADED_PART)
     places = [await admission.take("a") for _ in range(2 * OVERLOADED_PART)]
-    waiting = [asyncio.create_task(admission.take("a")) for _ in range(2)]
+    waiting = [asyncio.create_task(admission.take("a")) for _ in range(OVERLOADED_PART + 1)]
     await asyncio.sleep(0)
     assert not admission.refuses("a"), "a burst may wait"
 
@@ -167,11 +269,10 @@ async def test_in_a_standing_overload_few_calls_wait_and_further_ones_are_refuse
 
     for place in places:
         leave(place)
-    assert (admission.in_progress, admission.waiting) == (2, 1)
-    assert not admission.refuses("a"), "one waits"
-    for task in reversed(waiting):
+    assert (admission.in_progress, admission.waiting) == (2, OVERLOADED_PART)
+    for task in (waiting[-1], *reversed(waiting[:-1])):
         leave(await task)
-    assert not admission.refuses("a")
+    assert not admission.refuses("a"), "none waits"
     assert (admission.in_progress, admission.waiting) == (0, 0)
 
 
@@ -187,8 +288,11 @@ async def test_in_a_standing_overload_the_newest_call_is_next_and_those_of_the_b
         with await admission.take("a"):
             begun.append(name)
 
-    before = [asyncio.create_task(call(name)) for name in ("first", "second")]
+    before = [asyncio.create_task(call(name)) for name in ("first", "second", "third")]
+    await asyncio.sleep(0)
+    assert not overloaded(admission)
     await asyncio.sleep(STANDING_S * 1.5)
+    assert overloaded(admission)
     since = asyncio.create_task(call("newest"))
     await asyncio.sleep(0)
     for place in places:
@@ -196,7 +300,7 @@ async def test_in_a_standing_overload_the_newest_call_is_next_and_those_of_the_b
     await since
     assert begun == ["newest"]
     await asyncio.gather(*before)
-    assert begun == ["newest", "second", "first"]
+    assert begun == ["newest", "third", "second", "first"]
 
 
 @in_virtual_time
@@ -217,7 +321,7 @@ async def test_before_it_is_standing_calls_begin_in_their_order() -> None:
 
 
 @in_virtual_time
-async def test_in_a_standing_overload_a_fifth_of_the_places_is_used_until_it_is_over() -> None:
+async def test_in_a_standing_overload_a_part_of_the_places_is_used_until_it_is_over() -> None:
     process = Process()
     load = asyncio.create_task(process.load(PER_SECOND * 2, 1))
     await asyncio.sleep(STANDING_S)
@@ -228,7 +332,7 @@ async def test_in_a_standing_overload_a_fifth_of_the_places_is_used_until_it_is_
         await asyncio.sleep(2.2 / PER_SECOND)
     await load
 
-    await asyncio.sleep(STANDING_S * 2)
+    await asyncio.sleep(OVER_S)
     burst = [asyncio.create_task(process.call()) for _ in range(PLACES)]
     await asyncio.sleep(0)
     assert process.admission.in_progress == PLACES
