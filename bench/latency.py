@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bench import closed_load, cluster, open_load, processes, setup
+from bench import closed_load, cluster, open_load, processes, rig, setup
 from bench.rates import CONNECTIONS, MAX_PER_SECOND, WARM_UP_S, Bench
 
 PARTS: Final = (2 / 3, 2.0)
@@ -21,6 +21,7 @@ def measure(bench: Bench) -> None:
             warm_up_s = WARM_UP_S if part < 1 else 0
             number = open_load.number_of_payments(highest * part, warm_up_s + bench.seconds)
             path = bench.write_payments(number)
+            figures.add("uneven_cpu", rig.uneven_cpu())
             before_mb = processes.uss_mb(api.pids[0])
             found = open_load.run(api.url, path, highest * part, bench.seconds, warm_up_s=warm_up_s)
             if part < 1:

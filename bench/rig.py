@@ -13,6 +13,8 @@ import psycopg
 
 FLUSH_S: Final = 1.0
 FLUSH_BYTES: Final = 8192
+LOOP_S: Final = 0.5
+LOOP_TURNS: Final = 1000
 LIBRARIES: Final = ("aiohttp", "asyncpg", "httptools", "msgspec", "starlette", "tael", "uvicorn", "uvloop")
 #: Of PostgreSQL; what decides about durability and batches.
 SETTINGS: Final = (
@@ -67,6 +69,22 @@ def flush_rate(folder: Path) -> float:
             os.close(descriptor)
     finally:
         path.unlink(missing_ok=True)
+
+
+def uneven_cpu() -> float:
+    """How long a loop takes at its 90th percentile, as a multiple of its fastest: near 1 on a machine of its own.
+
+    Nothing else of the benchmark may run. On a shared machine others slow a processor down without using its time as
+    far as this system can see, so no load average shows it.
+    """
+    times, until = [], time.perf_counter() + LOOP_S
+    while time.perf_counter() < until:
+        began = time.perf_counter()
+        for _ in range(LOOP_TURNS):
+            pass
+        times.append(time.perf_counter() - began)
+    times.sort()
+    return times[int(len(times) * 0.9)] / times[0]
 
 
 def shown(rig: Rig) -> str:
