@@ -17,10 +17,10 @@ import uvloop
 
 from tael.base.admission import Admission
 from tael.base.logs import configure_logs
-from tael.cli.garbage import collect_rarely
 from tael.cli.http1 import Http1Protocol
 from tael.cli.http_server import SecondaryServer, config_of, limits_of
 from tael.cli.listener import start_api
+from tael.cli.memory import settle_memory
 from tael.cli.ops_port import serving_ops
 from tael.cli.processes import Supervisor
 from tael.config import HttpLimits, Settings
@@ -55,7 +55,7 @@ async def _serve(settings: Settings, listener: socket.socket, ops: socket.socket
             await exits.enter_async_context(
                 serving_ops(ops, services, settings.http, lambda: server.should_exit, admission)
             )
-        collect_rarely()
+        settle_memory()
         await server.serve(sockets=[listener])
 
 
