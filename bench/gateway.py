@@ -17,7 +17,7 @@ from tael.base.logs import configure_logs
 from tael.base.transport import Transport
 from tael.channels.protocols import ChannelEnvironment
 from tael.channels.registry import installed_protocols
-from tael.cli.memory import settle_memory
+from tael.cli.memory import collect_rarely, use_huge_pages
 from tael.cli.serving import GRACE_S, listener_config, serve
 from tael.config import Settings, read_settings
 from tael.incidents.store.incidents import Incidents
@@ -47,7 +47,8 @@ async def serve_with_stub(settings: Settings, listener: socket.socket, delay_s: 
         shared = shared_over(stores.first, channels, to_merchants, clock, ServiceSettings.of(settings))
         services = stores.of_cell.map(partial(services_in, shared=shared, stores=stores.of_cell))
         config = listener_config(services, settings.http, GRACE_S)
-        settle_memory()
+        collect_rarely()
+        use_huge_pages()
         await uvicorn.Server(config).serve(sockets=[listener])
 
 

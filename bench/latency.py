@@ -21,7 +21,7 @@ def measure(bench: Bench) -> None:
             warm_up_s = WARM_UP_S if part < 1 else 0
             number = open_load.number_of_payments(highest * part, warm_up_s + bench.seconds)
             path = bench.write_payments(number)
-            figures.add("uneven_cpu", rig.uneven_cpu())
+            figures.add("cpu_jitter", rig.cpu_jitter())
             before_mb = processes.uss_mb(api.pids[0])
             found = open_load.run(api.url, path, highest * part, bench.seconds, warm_up_s=warm_up_s)
             if part < 1:

@@ -71,7 +71,7 @@ def flush_rate(folder: Path) -> float:
         path.unlink(missing_ok=True)
 
 
-def uneven_cpu() -> float:
+def cpu_jitter() -> float:
     """How long a loop takes at its 90th percentile, as a multiple of its fastest: near 1 on a machine of its own.
 
     Nothing else of the benchmark may run. On a shared machine others slow a processor down without using its time as

@@ -82,7 +82,7 @@ class Admission:
     @property
     def is_overloaded(self) -> bool:
         """Whether an overload is standing."""
-        return self._check_is_standing(asyncio.get_running_loop().time())
+        return self._update_is_standing(asyncio.get_running_loop().time())
 
     def refuses(self, sender: str) -> bool:
         """Whether a call of `sender` is refused without a wait for a place, and answered after `delay_refusal`.
@@ -106,7 +106,7 @@ class Admission:
             await asyncio.sleep(REFUSAL_S - waited_s)
         finally:
             self._refused -= 1
-            self._check_is_standing(asyncio.get_running_loop().time())
+            self._update_is_standing(asyncio.get_running_loop().time())
 
     async def take(self, sender: str) -> "Place":
         """A place for a call of `sender`, which the caller must enter. Raises Overloaded."""
@@ -144,7 +144,7 @@ class Admission:
         self._turns.setdefault(sender, deque()).append(turn)
         self._waiting += 1
         try:
-            limit_s = MAX_OVERLOADED_WAIT_S if self._check_is_standing(now_s) else MAX_WAIT_S
+            limit_s = MAX_OVERLOADED_WAIT_S if self._update_is_standing(now_s) else MAX_WAIT_S
             await asyncio.wait((turn,), timeout=limit_s)
         except asyncio.CancelledError:
             if turn.done() and turn.result():
@@ -156,10 +156,10 @@ class Admission:
         return turn.done() and turn.result()
 
     def _places_at(self, now_s: float) -> int:
-        return self._overloaded_places if self._check_is_standing(now_s) else self._places
+        return self._overloaded_places if self._update_is_standing(now_s) else self._places
 
-    def _check_is_standing(self, now_s: float) -> bool:
-        """Whether an overload is standing. To be called whenever the number of calls may have made a difference."""
+    def _update_is_standing(self, now_s: float) -> bool:
+        """Whether an overload is standing, by the number of calls now. Called whenever it has changed."""
         calls = self._in_progress + self._waiting + self._refused
         are_too_many = calls > self._places * MAX_CALLS_PER_PLACE
         if are_too_many == self._is_standing:

@@ -25,17 +25,17 @@ def main(arguments: Sequence[str]) -> int:
         print(f"tael: {error}", file=sys.stderr)
         return UNUSABLE
     if what == "serve":
-        _serve(settings, *map(int, rest))
+        _serve(settings, DEMO in arguments, *map(int, rest))
     else:
         _work(settings)
     return 0
 
 
-def _serve(settings: Settings, descriptor: int, ops_descriptor: int | None = None) -> None:
+def _serve(settings: Settings, is_demo: bool, descriptor: int, ops_descriptor: int | None = None) -> None:
     from tael.cli.serving import serve
 
     ops = None if ops_descriptor is None else socket.socket(fileno=ops_descriptor)
-    serve(settings, socket.socket(fileno=descriptor), ops)
+    serve(settings, socket.socket(fileno=descriptor), ops, is_demo=is_demo)
 
 
 def _work(settings: Settings) -> None:

@@ -1,4 +1,7 @@
-"""The memory of long-running processes: garbage collection, and huge pages."""
+"""The memory of long-running processes: garbage collection, and huge pages.
+
+To be used once, after a process has built what it keeps and before it serves.
+"""
 
 import ctypes
 import gc
@@ -16,13 +19,7 @@ MADV_COLLAPSE: Final = 25
 _libc: Final = ctypes.CDLL(None)
 
 
-def settle_memory() -> None:
-    """To be called once, after a process has built what it keeps and before it serves."""
-    _collect_rarely()
-    _use_huge_pages()
-
-
-def _collect_rarely() -> None:
+def collect_rarely() -> None:
     """Exempt all that was built so far from garbage collection, and collect what comes later less often.
 
     A payment leaves no cycles. With Python's thresholds, collections would stop all requests of a process for
@@ -33,11 +30,11 @@ def _collect_rarely() -> None:
     gc.set_threshold(*THRESHOLDS)
 
 
-def _use_huge_pages() -> None:
-    """Move the memory that is used now to huge pages, if the kernel can do that.
+def use_huge_pages() -> None:
+    """Move the memory that is used now to huge pages, if the kernel can do that. A forked process then shares less.
 
-    A payment touches objects in more pages than a processor remembers the addresses of, and a virtual machine takes
-    twice as long to look one up.
+    A payment touches objects in more pages than a processor keeps the addresses of, and in a virtual machine each
+    address has to be looked up in two tables.
     """
     try:
         maps = Path("/proc/self/maps").read_text()

@@ -92,7 +92,7 @@ def serve_command(
     listener = _listen(host, port)
     ops = [None if ops_port is None else _listen(ops_host, ops_port + index) for index in range(workers)]
     if workers == 1:
-        serve(settings, listener, ops[0])
+        serve(settings, listener, ops[0], is_demo=demo)
     else:
         serve_by_several(listener, workers, demo, ops)
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from tael.base.logs import configure_logs
-from tael.cli.memory import settle_memory
+from tael.cli.memory import collect_rarely
 from tael.config import Settings
 from tael.main import work_until
 from tael.services import open_services
@@ -30,5 +30,5 @@ async def _work(settings: Settings, ops: socket.socket | None) -> None:
             from tael.cli.ops_port import serving_ops  # loads an HTTP server
 
             await exits.enter_async_context(serving_ops(ops, services, settings.http, stop.is_set))
-        settle_memory()
+        collect_rarely()
         await work_until(stop, services, settings.cells)
