@@ -138,8 +138,9 @@ class Limit:
 def _connection_environment(url: str) -> dict[str, str]:
     """With the gateway's plans. The password is not in an argument."""
     parts = urlsplit(url)
+    plans = INDEX_PLANS | {"plan_cache_mode": "force_generic_plan"}  # as KEEP_PLANS
     return {
-        "PGOPTIONS": " ".join(f"-c {name}={value}" for name, value in INDEX_PLANS.items()),
+        "PGOPTIONS": " ".join(f"-c {name}={value}" for name, value in plans.items()),
         "PGHOST": parts.hostname or "",
         "PGPORT": str(parts.port),
         "PGUSER": parts.username or "",

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
+    Initialize = Callable[[Connection], Coroutine[Any, Any, None]]
 
 Result = TypeVar("Result")
 
@@ -87,6 +88,14 @@ INDEX_PLANS: Final = {
     "enable_mergejoin": "off",
     "jit": "off",
 }
+
+
+#: Executed once by each connection for batches. A plan for any parameters expects ten rows, so PostgreSQL would plan
+#: every smaller batch anew, which takes longer than to write it. Citus needs the parameters.
+KEEP_PLANS: Final = """
+SELECT set_config('plan_cache_mode', 'force_generic_plan', false)
+WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')
+"""
 
 
 #: Otherwise Citus hides shards in each query of the catalog, and the ones that asyncpg sends for the first array of a
@@ -275,6 +284,10 @@ class RawConnection(asyncpg.Connection):
         asyncio.get_running_loop().call_soon(self.terminate)
 
 
+async def _keep_plans(connection: "Connection") -> None:
+    await connection.execute(KEEP_PLANS)
+
+
 def _keep_alive(transport: asyncio.Transport) -> None:
     """Set the client's keepalives as `_server_settings` sets the server's, as far as this system supports it."""
     endpoint = transport.get_extra_info("socket")
@@ -317,7 +330,7 @@ class Database:
         rest = max(1, self.limits.connections - FIXED_CONNECTIONS)
         self._pools = {
             _Use.REST: await self._new_pool(rest, self.limits.lock_s),
-            _Use.BATCH: await self._new_pool(BATCH_CONNECTIONS, self.limits.batch_lock_s),
+            _Use.BATCH: await self._new_pool(BATCH_CONNECTIONS, self.limits.batch_lock_s, _keep_plans),
             _Use.PROBE: await self._new_pool(PROBE_CONNECTIONS, self.limits.probe_s),
         }
         self._watch_pools()
@@ -333,7 +346,7 @@ class Database:
         """Use the servers of this URL from now on. Statements that are being executed end where they are."""
         await self._servers.move_to(url)
 
-    async def _new_pool(self, size: int, lock_s: float) -> "Pool":
+    async def _new_pool(self, size: int, lock_s: float, init: "Initialize | None" = None) -> "Pool":
         return await asyncpg.create_pool(
             connect=self._servers.connect,
             min_size=0,
@@ -342,6 +355,7 @@ class Database:
             command_timeout=self.limits.statement_s,
             connection_class=RawConnection,
             server_settings=_server_settings(self.limits, lock_s, self.schema),
+            init=init,
         )
 
     async def _connect_pipeline(self) -> RawConnection:
@@ -350,6 +364,11 @@ class Database:
             connection_class=RawConnection,
             server_settings=_server_settings(self.limits, self.limits.batch_lock_s, self.schema),
         )
+        try:
+            await _keep_plans(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     async def _forget_connections(self) -> None:
